@@ -1,0 +1,141 @@
+"""What a PostgreSQL schema holds, as plain data: read by target.py, planned against in mode `existing`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# What a relation is.
+TABLE = "table"
+PARTITIONED = "partitioned"
+FOREIGN = "foreign"
+
+
+@dataclass(frozen=True)
+class TargetColumn:
+    """One column of pg_attribute. `type_sql` is format_type(): 'numeric(10,2)', 'character varying(50)', 'mood[]'."""
+
+    name: str
+    type_sql: str
+    not_null: bool = False
+    default_sql: str | None = None  # pg_get_expr of the default, None when there is none
+    generated: bool = False  # GENERATED ALWAYS AS (…) STORED or VIRTUAL: never written
+    generated_sql: str = ""
+    identity: str = ""  # '', 'always' or 'default'
+    sequence: str = ""  # qualified name of the sequence that the column owns, '' for none
+    max_length: int | None = None  # of varchar(n) and char(n), in characters
+    enum_labels: tuple[str, ...] = ()  # in order, when the type (or its element type) is an enum
+    base_type_sql: str = ""  # for domains: the type beneath, else ''
+    collation: str = ""  # '' for the default one
+
+
+@dataclass(frozen=True)
+class TargetIndex:
+    """An index as pg_index shows it; `columns` holds '' where a key part is an expression."""
+
+    name: str
+    unique: bool
+    primary: bool
+    columns: tuple[str, ...]
+    sql: str  # pg_get_indexdef
+    where: str = ""
+    valid: bool = True
+
+
+@dataclass(frozen=True)
+class TargetForeignKey:
+    name: str
+    columns: tuple[str, ...]
+    parent_schema: str
+    parent_table: str
+    parent_columns: tuple[str, ...]
+    sql: str  # pg_get_constraintdef
+    validated: bool = True
+
+
+@dataclass(frozen=True)
+class TargetCheck:
+    name: str
+    sql: str  # pg_get_constraintdef
+    validated: bool = True
+
+
+@dataclass(frozen=True)
+class TargetTrigger:
+    name: str
+    sql: str  # pg_get_triggerdef
+    enabled: str = "O"  # tgenabled: O, D, R or A
+
+
+@dataclass(frozen=True)
+class TargetTable:
+    """`rows` is the exact number of rows when it was cheap to know, -1 when it was not counted."""
+
+    name: str
+    columns: tuple[TargetColumn, ...]
+    primary_key: tuple[str, ...] = ()
+    rows: int = -1
+    kind: str = TABLE
+    indexes: tuple[TargetIndex, ...] = ()
+    foreign_keys: tuple[TargetForeignKey, ...] = ()
+    checks: tuple[TargetCheck, ...] = ()
+    triggers: tuple[TargetTrigger, ...] = ()
+    version_rows: tuple[tuple[str, ...], ...] = ()  # content of schema-version tables only (small), as text, sorted
+
+    def column(self, name: str) -> TargetColumn:
+        """The column of that exact name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class TargetView:
+    """A view or a materialized view of the target, with its definition."""
+
+    name: str
+    sql: str
+    materialized: bool = False
+
+
+@dataclass(frozen=True)
+class TargetSchema:
+    """All relations of one schema, sorted by name. `version` is server_version_num."""
+
+    name: str
+    tables: tuple[TargetTable, ...]
+    views: tuple[TargetView, ...] = ()
+    extensions: tuple[str, ...] = ()
+    version: int = 0
+
+    def table(self, name: str) -> TargetTable:
+        """The table of that exact name. Raises KeyError."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise KeyError(name)
+
+    def has(self, name: str) -> bool:
+        return any(table.name == name for table in self.tables)
+
+    @property
+    def matviews(self) -> tuple[TargetView, ...]:
+        return tuple(view for view in self.views if view.materialized)
+
+
+# Tables that record which schema migrations were applied: not data, the target's rows stay (see planning.py).
+VERSION_TABLES = (
+    "alembic_version",
+    "django_migrations",
+    "schema_migrations",
+    "ar_internal_metadata",
+    "flyway_schema_history",
+    "knex_migrations",
+    "knex_migrations_lock",
+    "_prisma_migrations",
+    "goose_db_version",
+    "migrate_version",
+    "__EFMigrationsHistory",
+    "typeorm_migrations",
+    "SequelizeMeta",
+)

@@ -1,0 +1,436 @@
+"""Verifies an exported audit trail without the product: `python standalone.py EXPORT --public-key FILE`.
+
+For an auditor. One file: it needs Python 3.11 and the package `cryptography`, no database, no configuration and no
+secret. The public key must come to the auditor on another way than the export does, else it proves nothing.
+The product itself hashes and checks with the functions of this file, so there is one definition of the chain.
+docs/reference/audit.md describes the format, exactly enough to write another verifier.
+
+Exit status: 0 the trail holds, 1 it is broken (the first bad sequence is named), 2 refused (nothing was checked).
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import re
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+FORMAT: Final = "causeway audit export 1"
+GENESIS: Final = "0" * 64
+BODY_FIELDS: Final = (
+    "at",
+    "actor",
+    "role",
+    "action",
+    "object_type",
+    "object_id",
+    "object",
+    "application",
+    "payload",
+    "salt",
+)
+LINK_FIELDS: Final = ("sequence", "previous_hash", "after_checkpoint", "application_tag", "body_digest")
+CHECKPOINT_FIELDS: Final = ("number", "sequence", "hash", "signed_at", "reason", "key_fingerprint")
+# The most events that may follow the last checkpoint before the tail counts as unsigned.
+CHECKPOINT_EVERY: Final = 100
+MAX_LINE: Final = 1024 * 1024
+MAX_PROBLEMS: Final = 20
+EVENTS, CHECKPOINTS, MANIFEST = "events.jsonl", "checkpoints.jsonl", "manifest.json"
+
+
+# --- The format ------------------------------------------------------------------------------------------------------
+
+
+def canonical(value: object) -> bytes:
+    """JSON in one possible spelling: sorted keys, no spaces, ASCII only, no NaN. Raises ValueError or TypeError."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii")
+
+
+def _digest(domain: str, value: object) -> str:
+    """SHA-256 as hex over a line that names what is hashed, so that one kind can't pass for another, and the JSON."""
+    return hashlib.sha256(domain.encode("ascii") + b"\n" + canonical(value)).hexdigest()
+
+
+def application_tag(sequence: object, application: object) -> str:
+    """Says to whoever knows an application's name whether an event is of it, and nothing to anyone else's eye."""
+    return _digest("causeway audit application 1", [sequence, application])
+
+
+def body_digest(event: Mapping[str, Any]) -> str:
+    """The digest of what an event says. `salt` (random) keeps others from guessing the content from the digest."""
+    return _digest("causeway audit body 1", {name: event[name] for name in BODY_FIELDS})
+
+
+def link_hash(link: Mapping[str, Any]) -> str:
+    """The hash of an event from its place in the chain and the digest of its content."""
+    return _digest("causeway audit event 1", {name: link[name] for name in LINK_FIELDS})
+
+
+def link_of(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The chained part of an event; what an export keeps of an event whose content it leaves out."""
+    return {
+        "sequence": event["sequence"],
+        "previous_hash": event["previous_hash"],
+        "after_checkpoint": event["after_checkpoint"],
+        "application_tag": application_tag(event["sequence"], event["application"]),
+        "body_digest": body_digest(event),
+    }
+
+
+def event_hash(event: Mapping[str, Any]) -> str:
+    """The hash that an event must carry."""
+    return link_hash(link_of(event))
+
+
+def checkpoint_message(checkpoint: Mapping[str, Any]) -> bytes:
+    """The bytes that a checkpoint's Ed25519 signature covers."""
+    return b"causeway audit checkpoint 1\n" + canonical({name: checkpoint[name] for name in CHECKPOINT_FIELDS})
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """SHA-256, as hex, of the 32 bytes of the public key."""
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
+
+
+# --- The check -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: at which event, a stable code, a sentence."""
+
+    sequence: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a verification found. `signed_through` is the last event under a valid signature (0: none)."""
+
+    problems: tuple[Problem, ...]
+    events: int
+    head: str
+    signed_through: int
+    signed_at: str
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    @property
+    def first(self) -> Problem | None:
+        return min(self.problems, key=lambda problem: problem.sequence, default=None)
+
+
+@dataclass(frozen=True)
+class _Anchor:
+    """A checkpoint as the check needs it; `valid` when its number, place and signature hold."""
+
+    number: int
+    sequence: int
+    hash: str
+    signed_at: str
+    valid: bool
+
+
+@dataclass
+class ChainChecker:
+    """Feeds on events in order, one at a time, in constant memory; `finish()` gives the verdict.
+
+    checkpoints: all of them, ordered by number (a hundredth of the events at most, so they are held in memory).
+    keys: public keys by fingerprint. first, previous: where to begin, and the hash of the event before it, when a
+    part only is checked. application: the one that the export is limited to, None for a whole trail.
+    whole_tail_signed: an export ends in a checkpoint; a live trail may have up to CHECKPOINT_EVERY events after one.
+    """
+
+    checkpoints: Iterable[Mapping[str, Any]]
+    keys: Mapping[str, Ed25519PublicKey]
+    first: int = 1
+    previous: str = GENESIS
+    application: str | None = None
+    whole_tail_signed: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    events: int = 0
+
+    def __post_init__(self) -> None:
+        self._next = self.first
+        self._anchors: list[_Anchor] = []
+        self._position = 0
+        self._signed: _Anchor | None = None
+        for checkpoint in self.checkpoints:
+            self._add_anchor(checkpoint)
+
+    def report(self, sequence: int, code: str, message: str) -> None:
+        """Keeps the first MAX_PROBLEMS problems; after that the trail is broken enough."""
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(sequence, code, message))
+
+    def _add_anchor(self, checkpoint: Mapping[str, Any]) -> None:
+        last = self._anchors[-1] if self._anchors else _Anchor(0, 0, GENESIS, "", True)
+        complaint = self._complaint(checkpoint, last)
+        sequence, number = checkpoint.get("sequence"), checkpoint.get("number")
+        at = sequence if type(sequence) is int else last.sequence
+        if complaint is not None:
+            self.report(at, *complaint)
+        self._anchors.append(
+            _Anchor(
+                number=number if type(number) is int else last.number + 1,
+                sequence=max(at, last.sequence),
+                hash=str(checkpoint.get("hash")),
+                signed_at=str(checkpoint.get("signed_at")),
+                valid=complaint is None,
+            )
+        )
+
+    def _complaint(self, checkpoint: Mapping[str, Any], last: _Anchor) -> tuple[str, str] | None:
+        """The code and the sentence of what is wrong with a checkpoint; None where it holds."""
+        expected = last.number + 1
+        try:
+            message = checkpoint_message(checkpoint)
+            signature = bytes.fromhex(checkpoint["signature"])
+        except (KeyError, TypeError, ValueError, RecursionError):
+            return "checkpoint_unreadable", f"Checkpoint {expected} can't be read."
+        number, sequence = checkpoint["number"], checkpoint["sequence"]
+        if type(sequence) is not int or type(number) is not int:
+            return "checkpoint_unreadable", f"Checkpoint {expected} has no number, or names no event."
+        key = self.keys.get(str(checkpoint["key_fingerprint"]))
+        if key is None:
+            shown = str(checkpoint["key_fingerprint"])[:16]
+            return "checkpoint_key", f"Checkpoint {number} was signed by a key that was not given ({shown}…)."
+        try:
+            key.verify(signature, message)
+        except InvalidSignature:
+            return "checkpoint_signature", f"The signature of checkpoint {number} (event {sequence}) does not hold."
+        if number != expected:
+            return "checkpoint_missing", f"Checkpoint {expected} is missing; number {number} stands in its place."
+        if sequence <= last.sequence:
+            return "checkpoint_order", f"Checkpoint {number} goes back from event {last.sequence} to {sequence}."
+        return None
+
+    def feed(self, event: Mapping[str, Any]) -> None:
+        """Checks one event against the one before it, its own hash, and the checkpoint at its place."""
+        self.events += 1
+        expected = self._next
+        sequence = event.get("sequence")
+        if type(sequence) is not int:
+            self.report(expected, "unreadable", f"Where event {expected} belongs stands one without a sequence.")
+            return
+        if sequence > expected:
+            missing = f"event {expected} is" if sequence == expected + 1 else f"events {expected} to {sequence - 1} are"
+            self.report(expected, "removed", f"{missing.capitalize()} missing; event {sequence} comes next.")
+        elif sequence < expected:
+            self.report(sequence, "reordered", f"Event {sequence} comes where event {expected} belongs.")
+        elif event.get("previous_hash") != self.previous:
+            self.report(sequence, "broken_link", f"Event {sequence} does not follow on the one before it.")
+        self._check_content(event, sequence)
+        self._check_anchor(event, sequence)
+        self.previous = str(event.get("hash"))
+        self._next = sequence + 1
+
+    def _check_content(self, event: Mapping[str, Any], sequence: int) -> None:
+        try:
+            omitted = event.get("omitted") is True
+            computed = link_hash(event) if omitted else event_hash(event)
+            if self.application is None:
+                misplaced = omitted
+            else:
+                tag = event["application_tag"] if omitted else application_tag(sequence, event["application"])
+                misplaced = omitted == (tag == application_tag(sequence, self.application))
+        except (KeyError, TypeError, ValueError, RecursionError):
+            self.report(sequence, "unreadable", f"Event {sequence} can't be read: a field is missing or misshapen.")
+            return
+        if computed != event.get("hash"):
+            self.report(sequence, "edited", f"Event {sequence} was changed: what it says does not give its hash.")
+        elif misplaced and omitted:
+            self.report(
+                sequence, "hidden", f"The content of event {sequence} belongs into this export and was left out."
+            )
+        elif misplaced:
+            self.report(sequence, "foreign", f"Event {sequence} is of another application than this export.")
+
+    def _check_anchor(self, event: Mapping[str, Any], sequence: int) -> None:
+        while self._position < len(self._anchors) and self._anchors[self._position].sequence < sequence:
+            self._position += 1
+        before = self._anchors[self._position - 1].number if self._position else 0
+        # Each event says how many checkpoints there were: so not even the last one can be taken away unseen.
+        if event.get("after_checkpoint") != before:
+            stated = event.get("after_checkpoint")
+            message = f"Event {sequence} was written after checkpoint {stated!r}, but {before} is the last before it."
+            self.report(sequence, "checkpoint_missing", message)
+        if self._position == len(self._anchors) or self._anchors[self._position].sequence != sequence:
+            return
+        anchor = self._anchors[self._position]
+        if not anchor.valid:
+            return
+        if anchor.hash == event.get("hash"):
+            self._signed = anchor
+        else:
+            message = (
+                f"Event {sequence} is not the one that checkpoint {anchor.number} signed: the chain was rewritten."
+            )
+            self.report(sequence, "rewritten", message)
+
+    def finish(self) -> Verdict:
+        """The verdict, after a look for a cut or unsigned tail."""
+        last = self._next - 1
+        for anchor in self._anchors:
+            if anchor.valid and anchor.sequence > last:
+                message = (
+                    f"The trail ends at event {last}, but checkpoint {anchor.number} signed event {anchor.sequence}."
+                )
+                self.report(last + 1, "cut", message)
+                break
+        signed = self._signed.sequence if self._signed else 0
+        unsigned = last - max(signed, self.first - 1)
+        if unsigned > (0 if self.whole_tail_signed else CHECKPOINT_EVERY):
+            self.report(signed + 1, "unsigned", f"The last {unsigned} events are under no valid signature.")
+        return Verdict(
+            problems=tuple(self.problems),
+            events=self.events,
+            head=self.previous,
+            signed_through=signed,
+            signed_at=self._signed.signed_at if self._signed else "",
+        )
+
+
+# --- Reading an export -----------------------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """The export or the key can't be read at all; nothing was verified."""
+
+
+def load_public_keys(pem: bytes) -> dict[str, Ed25519PublicKey]:
+    """Keys by fingerprint from a PEM text with one or more public keys (older keys stay valid). Raises Refused."""
+    keys: dict[str, Ed25519PublicKey] = {}
+    for block in re.findall(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", pem, re.DOTALL):
+        try:
+            key = load_pem_public_key(block + b"\n")
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise Refused("The public key file holds a block that is no public key.") from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise Refused("The public key is not an Ed25519 key.")
+        keys[fingerprint(key)] = key
+    if not keys:
+        raise Refused("The public key file holds no PEM public key.")
+    return keys
+
+
+def parse_line(line: bytes) -> dict[str, Any]:
+    """One event or checkpoint. Only the canonical spelling counts: no second key may hide behind an equal one."""
+    value = json.loads(line)
+    if not isinstance(value, dict) or canonical(value) != line.rstrip(b"\n"):
+        raise ValueError("not in canonical form")
+    return value
+
+
+def _lines(stream: IO[bytes], digest: "hashlib._Hash") -> Iterator[dict[str, Any]]:
+    """Lines as mappings; a line that can't be read becomes an empty mapping, which the check reports in its place."""
+    while line := stream.readline(MAX_LINE + 1):
+        digest.update(line)
+        try:
+            yield parse_line(line)
+        except (ValueError, RecursionError):
+            yield {}
+
+
+@contextmanager
+def _open(export: Path, name: str) -> Iterator[IO[bytes]]:
+    """A file of the export, which is a folder or a zip file. Raises Refused."""
+    try:
+        if export.is_dir():
+            with open(export / name, "rb") as stream:
+                yield stream
+        else:
+            with zipfile.ZipFile(export) as archive, archive.open(name) as stream:
+                yield io.BufferedReader(stream)  # type: ignore[type-var]
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise Refused(f"{name} can't be read in {export}: {type(error).__name__}.") from error
+
+
+def _read_manifest(export: Path) -> dict[str, Any]:
+    with _open(export, MANIFEST) as stream:
+        text = stream.read(MAX_LINE)
+    try:
+        manifest = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{MANIFEST} is no JSON.") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise Refused(f"{MANIFEST} is not of the format {FORMAT!r}.")
+    return manifest
+
+
+def verify_export(
+    export: Path, keys: Mapping[str, Ed25519PublicKey], *, expect: tuple[int, str] | None = None
+) -> tuple[Verdict, dict[str, Any]]:
+    """Verifies an export. `expect`: a sequence and hash noted earlier, which the trail must still contain."""
+    manifest = _read_manifest(export)
+    checkpoint_digest, event_digest = hashlib.sha256(), hashlib.sha256()
+    with _open(export, CHECKPOINTS) as stream:
+        checkpoints = list(_lines(stream, checkpoint_digest))
+    checker = ChainChecker(checkpoints, keys, application=manifest.get("application"), whole_tail_signed=True)
+    seen = expect is None
+    with _open(export, EVENTS) as stream:
+        for event in _lines(stream, event_digest):
+            checker.feed(event)
+            seen = seen or (event.get("sequence"), event.get("hash")) == expect
+    if expect is not None and not seen:
+        checker.report(expect[0], "expected", f"Event {expect[0]} is not there with the hash that you noted.")
+    verdict = checker.finish()
+    stated = manifest.get("files")
+    found = {EVENTS: event_digest.hexdigest(), CHECKPOINTS: checkpoint_digest.hexdigest()}
+    if stated != found or manifest.get("head") != verdict.head or manifest.get("events") != verdict.events:
+        checker.report(verdict.events + 1, "manifest", "The manifest does not describe these files.")
+        verdict = checker.finish() if verdict.ok else verdict
+    return verdict, manifest
+
+
+def _expectation(text: str) -> tuple[int, str]:
+    sequence, _, digest = text.partition(":")
+    if not sequence.isdigit() or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise argparse.ArgumentTypeError("give SEQUENCE:HASH, the hash as 64 hex digits")
+    return int(sequence), digest
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Verify an exported audit trail.")
+    parser.add_argument("export", type=Path, help="the folder or zip file")
+    parser.add_argument("--public-key", type=Path, required=True, help="PEM file, brought on another way")
+    parser.add_argument("--expect", type=_expectation, help="SEQUENCE:HASH noted earlier")
+    options = parser.parse_args(arguments)
+    try:
+        keys = load_public_keys(options.public_key.read_bytes())
+        verdict, manifest = verify_export(options.export, keys, expect=options.expect)
+    except OSError as error:
+        print(f"REFUSED: {options.public_key}: {error.strerror}.", file=sys.stderr)
+        return 2
+    except Refused as refusal:
+        print(f"REFUSED: {refusal}", file=sys.stderr)
+        return 2
+    scope = f"application {manifest['application']}" if manifest.get("application") else "the whole trail"
+    if verdict.first is not None:
+        print(f"BROKEN at event {verdict.first.sequence} ({verdict.first.code}): {verdict.first.message}")
+        for problem in sorted(verdict.problems, key=lambda one: one.sequence)[1:]:
+            print(f"  also at event {problem.sequence} ({problem.code}): {problem.message}")
+        return 1
+    print(f"OK: {verdict.events} events ({scope}), signed through {verdict.signed_through} at {verdict.signed_at}.")
+    print(f"Note for next time: --expect {verdict.events}:{verdict.head}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

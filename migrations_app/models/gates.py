@@ -1,0 +1,159 @@
+"""Where people decide: gates, signatures, the checklist, rollback requests and the final sign-off."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from controlplane.registry.models import Role
+from migrations_app.models.runs import Artifact, MigrationRun, RunStep
+from migrations_app.models.states import ApprovalState, GateCode, GateState, ItemState, Phase, Price
+
+
+class Gate(models.Model):
+    """A step that people do. Opens when reached; passes when every required role has a valid signature."""
+
+    run = models.ForeignKey(MigrationRun, on_delete=models.CASCADE, related_name="gates")
+    step = models.OneToOneField(RunStep, on_delete=models.CASCADE, related_name="gate")
+    code = models.CharField(max_length=16, choices=GateCode.choices)
+    state = models.CharField(max_length=12, choices=GateState.choices, default=GateState.CLOSED)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["run", "step__position"]
+        constraints = [models.UniqueConstraint(fields=["run", "code"], name="one_gate_per_code")]
+
+    def __str__(self) -> str:
+        return f"{self.get_code_display()} of run {self.run_id}"
+
+
+class Approval(models.Model):
+    """One person's signature in one role, bound to the digests of what was seen. Consumed when its gate opens the way."""
+
+    gate = models.ForeignKey(Gate, on_delete=models.CASCADE, related_name="approvals")
+    role = models.CharField(max_length=8, choices=Role.choices)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    user_name = models.CharField(max_length=150)  # as text: outlives the account
+    state = models.CharField(max_length=12, choices=ApprovalState.choices, default=ApprovalState.VALID)
+    reason = models.TextField()
+    plan_digest = models.CharField(max_length=64)
+    evidence_digest = models.CharField(max_length=64)
+    signed_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["signed_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["gate", "role"],
+                condition=Q(state__in=[ApprovalState.VALID, ApprovalState.CONSUMED]),
+                name="one_signature_per_role",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_name} as {self.get_role_display()}: {self.get_state_display()}"
+
+
+class ChecklistItem(models.Model):
+    """A criterion of the runbook. Those that the system proves nobody can tick; no data is inconclusive, never passed."""
+
+    run = models.ForeignKey(MigrationRun, on_delete=models.CASCADE, related_name="items")
+    code = models.CharField(max_length=32)
+    phase = models.CharField(max_length=16, choices=Phase.choices)
+    title = models.CharField(max_length=200)
+    criterion = models.TextField(blank=True)
+    prover = models.CharField(max_length=8)  # system, qa, ops
+    level = models.CharField(max_length=12, default="mandatory")  # mandatory, recommended, optional
+    step_name = models.CharField(max_length=48, blank=True)  # the step whose evidence proves it
+    position = models.PositiveIntegerField()
+    state = models.CharField(max_length=16, choices=ItemState.choices, default=ItemState.OPEN)
+    evidence = models.JSONField(default=dict, blank=True)
+    changed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["run", "position"]
+        constraints = [models.UniqueConstraint(fields=["run", "code"], name="one_item_per_code")]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.title}"
+
+
+class TestResult(models.Model):
+    """What a person recorded for an item, with a real note or a link as evidence. Appended, never edited."""
+
+    __test__ = False  # not a test class, whatever its name looks like
+
+    item = models.ForeignKey(ChecklistItem, on_delete=models.CASCADE, related_name="results")
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    outcome = models.CharField(max_length=16, choices=ItemState.choices)
+    note = models.TextField()
+    link = models.URLField(blank=True)
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-recorded_at"]
+
+    def __str__(self) -> str:
+        return f"{self.item.code}: {self.get_outcome_display()}"
+
+
+class RollbackRequest(models.Model):
+    """The one action back. rows_confirmed is what the person typed; two people agree when rows would leave."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting for a second person"
+        AGREED = "agreed", "Agreed"
+        DONE = "done", "Done"
+        REFUSED = "refused", "Refused"
+
+    run = models.ForeignKey(MigrationRun, on_delete=models.CASCADE, related_name="rollback_requests")
+    requested_by = models.CharField(max_length=150)  # a user's name or cli:<user>
+    requester = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    requester_role = models.CharField(max_length=8, choices=Role.choices, blank=True)
+    agreed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    reason = models.TextField()
+    price = models.CharField(max_length=2, choices=Price.choices)
+    rows_confirmed = models.BigIntegerField(null=True, blank=True)  # None: unknown (target out of reach)
+    state = models.CharField(max_length=8, choices=State.choices)
+    created_at = models.DateTimeField()
+    agreed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run"], condition=Q(state__in=["waiting", "agreed"]), name="one_open_rollback_request"
+            ),
+            models.CheckConstraint(
+                condition=Q(agreed_by__isnull=True) | ~Q(agreed_by=models.F("requester")), name="two_people_agree"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Rollback of run {self.run_id}, {self.price}"
+
+
+class SignOff(models.Model):
+    """The end of a run that stays on PostgreSQL: what was certified, by which digests, and until when backups are kept."""
+
+    run = models.OneToOneField(MigrationRun, on_delete=models.CASCADE, related_name="sign_off")
+    plan_digest = models.CharField(max_length=64)
+    evidence_digest = models.CharField(max_length=64)
+    certificate = models.ForeignKey(Artifact, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    backup_kept_until = models.DateField()
+    signed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-signed_at"]
+
+    def __str__(self) -> str:
+        return f"Sign-off of run {self.run_id}"

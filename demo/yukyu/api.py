@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 import database
@@ -54,6 +55,13 @@ def listing(rows: Iterable[dict[str, Any]]) -> Response:
 def refusal(code: str, message: str, hint: str, status: int) -> Response:
     """Every error has the same form."""
     return answer({"error": {"code": code, "message": message, "hint": hint}}, status)
+
+
+def invalid_request(_request: Request, error: Exception) -> Response:
+    """What is wrong with each field, without repeating what was sent."""
+    assert isinstance(error, RequestValidationError)
+    problems = (f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in error.errors())
+    return refusal("invalid_request", "; ".join(problems), "Correct the fields that are named.", 422)
 
 
 def leave_error(_request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,6 +34,7 @@ def build_app() -> FastAPI:
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
+    app.add_exception_handler(RequestValidationError, api.invalid_request)
     app.add_exception_handler(LeaveError, api.leave_error)
     app.add_exception_handler(DecryptionError, api.decryption_error)
     app.add_exception_handler(SQLAlchemyError, api.database_error)

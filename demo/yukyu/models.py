@@ -83,22 +83,22 @@ class Employee(Base):
 
 
 class PersonColumns:
-    """What the three registers of people share. Birth date and wage are encrypted (crypto.py)."""
+    """What the three registers of people share. Birth date and wage are encrypted (crypto.py); these columns come first."""
 
-    id: Mapped[str] = mapped_column(Text, primary_key=True)
-    employee_num: Mapped[str] = mapped_column(Text, index=True)
-    status: Mapped[str] = mapped_column(Text)
-    name: Mapped[str] = mapped_column(Text)
-    kana: Mapped[str | None] = mapped_column(Text)
-    gender: Mapped[str | None] = mapped_column(Text)
-    nationality: Mapped[str | None] = mapped_column(Text)
-    birth_date: Mapped[str | None] = mapped_column(Text)
-    age: Mapped[int | None] = mapped_column(Integer)
-    hourly_wage: Mapped[str | None] = mapped_column(Text)
-    hire_date: Mapped[str | None] = mapped_column(Text)
-    leave_date: Mapped[str | None] = mapped_column(Text)
-    is_active: Mapped[bool] = mapped_column(Boolean, server_default=true())
-    updated_at: Mapped[datetime | None] = mapped_column(DateTime)
+    id: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=-1)
+    employee_num: Mapped[str] = mapped_column(Text, index=True, sort_order=-1)
+    status: Mapped[str] = mapped_column(Text, sort_order=-1)
+    name: Mapped[str] = mapped_column(Text, sort_order=-1)
+    kana: Mapped[str | None] = mapped_column(Text, sort_order=-1)
+    gender: Mapped[str | None] = mapped_column(Text, sort_order=-1)
+    nationality: Mapped[str | None] = mapped_column(Text, sort_order=-1)
+    birth_date: Mapped[str | None] = mapped_column(Text, sort_order=-1)
+    age: Mapped[int | None] = mapped_column(Integer, sort_order=-1)
+    hourly_wage: Mapped[str | None] = mapped_column(Text, sort_order=-1)
+    hire_date: Mapped[str | None] = mapped_column(Text, sort_order=-1)
+    leave_date: Mapped[str | None] = mapped_column(Text, sort_order=-1)
+    is_active: Mapped[bool] = mapped_column(Boolean, server_default=true(), sort_order=-1)
+    updated_at: Mapped[datetime | None] = mapped_column(DateTime, sort_order=-1)
 
 
 class Genzai(PersonColumns, Base):

@@ -37,7 +37,6 @@ def beat(session: Session, *, now: datetime) -> None:
             role="service",
             created_at=now,
         )
-        account.is_active = False
         session.add(account)
     account.last_seen_at = now
 

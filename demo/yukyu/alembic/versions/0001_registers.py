@@ -50,7 +50,6 @@ def create_employees() -> None:
         sa.Column("notes", sa.Text),
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.Column("updated_at", sa.DateTime),
-        sa.UniqueConstraint("employee_num", "year"),
         sa.CheckConstraint("granted >= 0 AND used >= 0", name="days_not_negative"),
     )
     op.create_index("ix_employees_year_name", "employees", ["year", "name"])

@@ -47,31 +47,35 @@ class Application(models.Model):
         validators=[RegexValidator(r"^[a-z0-9][a-z0-9.-]*$")],
         help_text="Steps that touch the application go to the queue host.<name>.",
     )
-    source_path = models.CharField(
-        max_length=4096, help_text="The SQLite file, under an allowed root of the operator's file."
-    )
+    source_path = models.CharField(max_length=4096, help_text="The SQLite file, under an allowed root.")
     busy_timeout_ms = models.PositiveIntegerField(default=5000)
     target_url = EncryptedTextField(
         help_text="postgresql://user:password@host:port/database; stored encrypted, never shown."
     )
     rehearsal_target_url = EncryptedTextField(
-        blank=True, help_text="A server where rehearsals may create scratch databases; empty: the target's own."
+        bind_to="uuid",
+        blank=True,
+        help_text="A server where rehearsals may create scratch databases; empty: the target's own.",
     )
     target_schema = models.CharField(max_length=63, default="public")
     schema_mode = models.CharField(max_length=16, choices=SchemaMode.choices, default=SchemaMode.CREATE)
     # [{"name": "web", "command": "yukyu-web", "order": 1, "port": 8010, "rehearsal_port": 8110}]
     processes = models.JSONField(default=list)
-    # {"schema": "yukyu-schema", "schema_heads": "…", "before_stop": "…", "after_start": "…", "driver": "…", "version": "…"}
+    # Names of the operator's commands: {"schema": …, "schema_heads": …, "before_stop": …, "after_start": …,
+    # "driver": …, "version": …}
     commands = models.JSONField(default=dict, blank=True)
-    # {"mechanism": "file", "file": "/srv/yukyu/.env", "keys": {"DATABASE_TYPE": {"sqlite": "sqlite", "postgresql": "postgresql"}}}
+    # {"mechanism": "file", "file": "/srv/yukyu/.env",
+    #  "keys": {"DATABASE_TYPE": {"sqlite": "sqlite", "postgresql": "postgresql"}}}
     pointing = models.JSONField(default=dict)
     # [{"name": "employees", "process": "web", "path": "/api/employees", "length_equals_table": "employees"}]
     endpoints = models.JSONField(default=list)
-    # {"process": "web", "path": "/api/health", "field": "database", "values": {"sqlite": "sqlite", "postgresql": "postgresql"}, "canary": {…}}
+    # {"process": "web", "path": "/api/health", "field": "database",
+    #  "values": {"sqlite": "sqlite", "postgresql": "postgresql"}, "canary": {…}}
     identity = models.JSONField(default=dict, blank=True)
     # {"environment": {"MAIL_ENABLED": "0"}}: overrides that silence outside effects in rehearsals
     rehearsal = models.JSONField(default=dict, blank=True)
-    # [{"table": "genzai", "column": "birth_date", "scheme": "aes-256-gcm", "key_env": "DATABASE_ENCRYPTION_KEY", "pattern": "…"}]
+    # [{"table": "genzai", "column": "birth_date", "scheme": "aes-256-gcm",
+    #   "key_env": "DATABASE_ENCRYPTION_KEY", "pattern": "…"}]
     encrypted_columns = models.JSONField(default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

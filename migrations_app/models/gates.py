@@ -30,7 +30,7 @@ class Gate(models.Model):
 
 
 class Approval(models.Model):
-    """One person's signature in one role, bound to the digests of what was seen. Consumed when its gate opens the way."""
+    """One person's signature in one role, bound to the digests of what was seen; consumed when its gate passes."""
 
     gate = models.ForeignKey(Gate, on_delete=models.CASCADE, related_name="approvals")
     role = models.CharField(max_length=8, choices=Role.choices)
@@ -60,7 +60,7 @@ class Approval(models.Model):
 
 
 class ChecklistItem(models.Model):
-    """A criterion of the runbook. Those that the system proves nobody can tick; no data is inconclusive, never passed."""
+    """A criterion of the runbook. What the system proves nobody can tick; no data is inconclusive, never passed."""
 
     run = models.ForeignKey(MigrationRun, on_delete=models.CASCADE, related_name="items")
     code = models.CharField(max_length=32)
@@ -143,7 +143,7 @@ class RollbackRequest(models.Model):
 
 
 class SignOff(models.Model):
-    """The end of a run that stays on PostgreSQL: what was certified, by which digests, and until when backups are kept."""
+    """The end of a run that stays on PostgreSQL: by which digests, and until when its backups are kept."""
 
     run = models.OneToOneField(MigrationRun, on_delete=models.CASCADE, related_name="sign_off")
     plan_digest = models.CharField(max_length=64)

@@ -13,7 +13,7 @@ from migrations_app.models.states import PlanState
 class MigrationPlan(models.Model):
     """The reviewed mapping and the settings of a move; immutable once submitted. `document` is MovePlan.to_document().
 
-    settings: {"jobs": 2, "soak_minutes": 60, "endpoint_limit_ms": 500, "small_team": false, "automatic_rollback": false}
+    settings: {"jobs": 2, "soak_seconds": 3600, "endpoint_limit_ms": 500}; see services/plans.py for all of them.
     choices: {"CODE" or "CODE@table.column": choice}
     target_schema_digest: of the application's own schema in the target (mode existing), '' in mode create.
     """

@@ -1,0 +1,263 @@
+"""What the drivers know about an application: plain data, built by steps from rows and the operator's file.
+
+Whatever may hold a secret (environments, passwords) is kept out of repr(), so that no log or traceback shows it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from dataclasses import field as data_field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from migrations_app.engine.errors import Refused
+
+Dialect = Literal["sqlite", "postgresql"]
+Mechanism = Literal["file", "environment"]
+DIALECTS: tuple[Dialect, Dialect] = ("sqlite", "postgresql")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """One command of the operator's file. argv may contain {port} and {python}; there is never a shell."""
+
+    name: str
+    argv: tuple[str, ...]
+    cwd: Path
+    environment: Mapping[str, str] = data_field(default_factory=dict, repr=False)
+    timeout_seconds: int = 60
+
+    def resolved_argv(self, port: int | None = None) -> tuple[str, ...]:
+        """argv with {python} and {port} filled in. Raises Refused PORT_MISSING."""
+        if port is None and any("{port}" in part for part in self.argv):
+            raise Refused(
+                "PORT_MISSING", f"Command {self.name} wants a port, but none is set.", "Set the process's port."
+            )
+        return tuple(part.replace("{python}", sys.executable).replace("{port}", str(port)) for part in self.argv)
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One process of the application. Started in rising `order`, stopped in falling order."""
+
+    name: str
+    command: CommandSpec
+    order: int = 0
+    port: int | None = None  # it is up when it listens here; without a port when it lives on for a moment
+    stop_timeout_seconds: float = 20
+    start_timeout_seconds: float = 60
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return self.command.resolved_argv(self.port)
+
+
+@dataclass(frozen=True)
+class PointingValues:
+    """What the templates are filled with; all as people write them, not percent-encoded."""
+
+    path: Path | None = None  # of the SQLite file
+    host: str = ""
+    port: int = 5432
+    user: str = ""
+    password: str = data_field(default="", repr=False)
+    database: str = ""
+
+    @property
+    def url(self) -> str:
+        """postgresql://user:password@host:port/database, percent-encoded."""
+        return (
+            f"postgresql://{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+            f"@{_url_host(self.host)}:{self.port}/{quote(self.database, safe='')}"
+        )
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """How the application is told which database to use.
+
+    keys: {KEY: {"sqlite": template, "postgresql": template}}. Templates use {path} {url} {host} {port} {user}
+    {password} {database} {dialect}. In a template that is a URL, values are percent-encoded.
+    mechanism "file": the keys' lines in `file` are changed. "environment": the processes get them, no file changes.
+    """
+
+    mechanism: Mechanism
+    keys: Mapping[str, Mapping[str, str]]
+    state_file: Path  # which database was chosen; renamed atomically, holds no secret
+    file: Path | None = None
+
+    def filled(self, dialect: Dialect, values: PointingValues) -> dict[str, str]:
+        """The value of each key for the dialect. Raises Refused BAD_TEMPLATE, VALUE_MISSING, BAD_VALUE."""
+        return {key: fill_template(key, templates[dialect], dialect, values) for key, templates in self.keys.items()}
+
+
+@dataclass(frozen=True)
+class EndpointCheck:
+    """One endpoint that proves that the application is well.
+
+    json: {dotted.field: expected}; the text "{dialect}" stands for the dialect expected now.
+    length_equals_table: the answer is an array as long as that table; "" when it isn't checked.
+    """
+
+    name: str
+    path: str
+    process: str
+    status: int = 200
+    json: Mapping[str, object] = data_field(default_factory=dict)
+    length_equals_table: str = ""
+    max_ms: int | None = None
+    timeout_seconds: float | None = None  # else the application's
+
+
+@dataclass(frozen=True)
+class Canary:
+    """Rows read through the API that must equal the table's: the answer is an array of objects.
+
+    fields: {field of the object: column}; the key's field and column find the row. Never an encrypted column.
+    """
+
+    path: str
+    table: str
+    key_field: str
+    key_column: str
+    fields: Mapping[str, str] = data_field(default_factory=dict)
+    rows: int = 5
+
+
+@dataclass(frozen=True)
+class Identity:
+    """How the application itself says which database it talks to. field "" when it has no word for it."""
+
+    process: str
+    path: str = "/health"
+    field: str = "database"
+    values: Mapping[str, str] = data_field(default_factory=lambda: {dialect: dialect for dialect in DIALECTS})
+    canary: Canary | None = None
+    watch_seconds: float = 4.0  # how long the SQLite file is watched: longer than the workers' interval
+
+
+@dataclass(frozen=True)
+class ApplicationDescription:
+    """One instance of an application: the production one, or a rehearsal's second copy."""
+
+    name: str
+    source_path: Path
+    processes: tuple[ProcessSpec, ...]
+    pointing: Pointing
+    endpoints: tuple[EndpointCheck, ...] = ()
+    identity: Identity | None = None
+    host: str = "127.0.0.1"
+    allowed_hosts: tuple[str, ...] = ()  # from the operator's file; loopback is always allowed
+    http_timeout_seconds: float = 3.0
+    environment: Mapping[str, str] = field(
+        default_factory=dict, repr=False
+    )  # for every process, wins over the command's
+    before_stop: CommandSpec | None = None
+    after_start: CommandSpec | None = None
+
+    def in_start_order(self) -> tuple[ProcessSpec, ...]:
+        return tuple(sorted(self.processes, key=lambda process: process.order))
+
+    def process(self, name: str) -> ProcessSpec:
+        """The process of that name. Raises Refused NO_SUCH_PROCESS."""
+        for process in self.processes:
+            if process.name == name:
+                return process
+        raise Refused(
+            "NO_SUCH_PROCESS",
+            f"Application {self.name} has no process {name}.",
+            f"Its processes are {', '.join(process.name for process in self.processes) or 'none'}.",
+        )
+
+
+def for_rehearsal(
+    description: ApplicationDescription,
+    *,
+    source_path: Path,
+    state_dir: Path,
+    ports: Mapping[str, int],
+    environment: Mapping[str, str],
+) -> ApplicationDescription:
+    """The second copy that a rehearsal starts: same processes on other ports, pointed by environment only.
+
+    `environment` holds the declared overrides that silence the outside effects. Hooks are dropped: a maintenance page
+    must not appear for a rehearsal. Raises Refused PORT_MISSING when a process with a port gets no other one.
+    """
+    processes = []
+    for process in description.processes:
+        port = ports.get(process.name)
+        if process.port is not None and (port is None or port == process.port):
+            raise Refused(
+                "PORT_MISSING",
+                f"Process {process.name} of {description.name} needs another port for the rehearsal.",
+                "Give a free port that production does not use.",
+            )
+        processes.append(replace(process, port=port if process.port is not None else None))
+    return replace(
+        description,
+        source_path=source_path,
+        processes=tuple(processes),
+        pointing=Pointing("environment", description.pointing.keys, state_dir / "pointing.json"),
+        environment={**description.environment, **environment},
+        host="127.0.0.1",
+        before_stop=None,
+        after_start=None,
+    )
+
+
+def fill_template(key: str, template: str, dialect: Dialect, values: PointingValues) -> str:
+    """One value. Placeholders are filled once: braces within a password stay. Raises Refused."""
+    is_url = "://" in template
+    known = _known_values(dialect, values, is_url)
+
+    def put(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in known:
+            raise Refused(
+                "BAD_TEMPLATE",
+                f"The template of {key} for {dialect} uses {{{name}}}, which is not known.",
+                f"Known are {', '.join('{' + name + '}' for name in known)}.",
+            )
+        if known[name] == "" and name != "password":
+            raise Refused("VALUE_MISSING", f"{key} for {dialect} needs {{{name}}}, which is empty.", "Give the value.")
+        return known[name]
+
+    filled = _PLACEHOLDER.sub(put, template)
+    if any(ord(character) < 32 or ord(character) == 127 for character in filled):
+        raise Refused(
+            "BAD_VALUE", f"The value of {key} holds a control character.", "Remove it; it would end the line."
+        )
+    return filled
+
+
+def _known_values(dialect: Dialect, values: PointingValues, is_url: bool) -> dict[str, str]:
+    def encoded(text: str) -> str:
+        return quote(text, safe="") if is_url else text
+
+    path = str(values.path) if values.path is not None else ""
+    if is_url and dialect == "sqlite" and re.search(r"[?#%]", path):
+        # Frameworks disagree on whether a path within a URL is percent-decoded; none of the readings is safe.
+        raise Refused(
+            "BAD_VALUE",
+            f"The path {path} holds one of ? # %, which a URL can't hold safely.",
+            "Rename the file or folder.",
+        )
+    return {
+        "path": path,
+        "url": values.url if values.host else "",
+        "host": _url_host(values.host) if is_url else values.host,
+        "port": str(values.port),
+        "user": encoded(values.user),
+        "password": encoded(values.password),
+        "database": encoded(values.database),
+        "dialect": dialect,
+    }
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

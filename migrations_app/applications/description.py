@@ -154,9 +154,8 @@ class ApplicationDescription:
     host: str = "127.0.0.1"
     allowed_hosts: tuple[str, ...] = ()  # from the operator's file; loopback is always allowed
     http_timeout_seconds: float = 3.0
-    environment: Mapping[str, str] = field(
-        default_factory=dict, repr=False
-    )  # for every process, wins over the command's
+    # For every process; wins over the command's.
+    environment: Mapping[str, str] = data_field(default_factory=dict, repr=False)
     before_stop: CommandSpec | None = None
     after_start: CommandSpec | None = None
 

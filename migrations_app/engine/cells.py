@@ -96,7 +96,7 @@ def decode_row(line: bytes, width: int, hex_positions: Sequence[int] = ()) -> Ro
     64 bits and booleans are refused before a value is used.
     """
     try:
-        cells = json.loads(line, object_pairs_hook=_unwrapped, parse_constant=_no_constant)
+        cells = _decode(line.decode())
     except RecursionError:
         raise CellError("nested too deeply") from None
     except CellError:
@@ -174,3 +174,7 @@ def _from_hex_column(cell: Cell) -> Cell:
     if not isinstance(cell, str):
         raise CellError("a column of hex strings holds something else")
     return _from_hex(cell)
+
+
+# Made once: json.loads() with hooks would build a decoder for every line.
+_decode = json.JSONDecoder(object_pairs_hook=_unwrapped, parse_constant=_no_constant).decode

@@ -133,7 +133,7 @@ class SecretAttribute(DeferredAttribute):
     def __get__(self, instance: models.Model | None, cls: type[models.Model] | None = None) -> Any:
         if instance is None:
             return self
-        value = super().__get__(instance, cls)  # type: ignore[no-untyped-call]
+        value = super().__get__(instance, cls)
         if isinstance(value, Sealed):
             return Secret(unseal(value.token, self.field.context_of(instance)))
         return value
@@ -154,7 +154,7 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
     description = "Encrypted text"
     descriptor_class = SecretAttribute
     _pyi_private_set_type: Any
-    _pyi_private_get_type: Secret
+    _pyi_private_get_type: Any  # a Secret, or None
     _pyi_lookup_exact_type: None
 
     def __init__(self, *args: Any, bind_to: str | None = None, **kwargs: Any) -> None:
@@ -220,7 +220,7 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
             return IsNull
         raise FieldError(f"{self.name} is encrypted and can't be searched ({lookup_name}).")
 
-    def formfield(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def formfield(self, *args: Any, **kwargs: Any) -> None:
         """No form field of its own: a form that may set it adds a write-only one and assigns what was typed."""
         return None
 

@@ -1,6 +1,7 @@
 """A private broker: valkey on a free port of the loopback interface, the same redis:// path as production's."""
 
 import secrets
+import shutil
 import time
 from pathlib import Path
 from typing import Self
@@ -56,6 +57,11 @@ class EmbeddedBroker:
         if self._process is not None:
             self._process.stop()
             self._process = None
+
+    def erase(self) -> None:
+        """Stop it and remove everything that it kept."""
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
 
     @property
     def running(self) -> bool:

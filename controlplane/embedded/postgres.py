@@ -1,5 +1,6 @@
 """A private PostgreSQL: made, started, watched and stopped by us, on a free port of the loopback interface."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,11 @@ class EmbeddedPostgres:
         if self._process is not None:
             self._process.stop()
             self._process = None
+
+    def erase(self) -> None:
+        """Stop it and remove everything that it kept."""
+        self.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
 
     @property
     def running(self) -> bool:

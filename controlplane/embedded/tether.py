@@ -42,7 +42,7 @@ class Tether:
         self.status: int | None = None
 
     def run(self) -> int:
-        """Start the child, wait for its end or ours, leave nothing behind; the child's exit status, as shells say it."""
+        """Start the child, wait for its end or ours, leave nothing behind; the child's exit status as in a shell."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
         if self.descendants:
@@ -69,7 +69,7 @@ class Tether:
         return process.pid
 
     def _die_with_tether(self) -> Callable[[], object] | None:
-        """Linux: the child gets its stop signal even if the tether is killed. (Called after setuid, which clears it.)"""
+        """Linux: the child gets its stop signal even if the tether is killed. Called after setuid, which clears it."""
         prctl = _libc_prctl()
         number = self.stop_signal
         return (lambda: prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)) if prctl else None

@@ -1,0 +1,36 @@
+"""Names in PostgreSQL's SQL. Statements are built as text and run without parameters wherever a name may hold '%'."""
+
+from __future__ import annotations
+
+import hashlib
+
+LEDGER_SCHEMA = "causeway"
+LOAD_SCHEMA_PREFIX = "causeway_load_"
+
+
+def quote(name: str) -> str:
+    """An identifier, quoted: withstands quotes, blanks, '%' and reserved words. Raises ValueError for NUL or ''."""
+    if not name or "\x00" in name:
+        raise ValueError("PostgreSQL has no empty names and none with NUL")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(schema: str, name: str) -> str:
+    return f"{quote(schema)}.{quote(name)}"
+
+
+def literal(text: str) -> str:
+    """A string constant. E'' so that standard_conforming_strings doesn't matter."""
+    if "\x00" in text:
+        raise ValueError("PostgreSQL's text can't hold NUL")
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def load_schema(run_key: str) -> str:
+    """The schema that a run in mode `create` loads into before it publishes."""
+    return LOAD_SCHEMA_PREFIX + hashlib.sha256(run_key.encode()).hexdigest()[:12]
+
+
+def in_schema(sql: str, schema: str) -> str:
+    """The statement of a plan's object with the schema's quoted name in its place."""
+    return sql.replace("{schema}", quote(schema))

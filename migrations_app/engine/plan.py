@@ -63,6 +63,8 @@ class ColumnPlan:
     identity: bool = False
     reason: str = ""
     load: bool = True  # False: no values travel (generated columns, columns that the target lacks and a choice drops)
+    collation: str = ""  # 'C' for text in keys and indexes (SQLite's BINARY order); '' for the database's default
+    on_unfit: str = "fail"  # 'skip_row': a row whose value doesn't fit is left out, as chosen in a finding
 
 
 @dataclass(frozen=True)

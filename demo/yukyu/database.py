@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
@@ -89,9 +89,16 @@ def describe() -> dict[str, Any]:
         "server_version": version,
         "journal_mode": journal,
         "schema_revision": schema_revision(),
-        "url": engine.url.set(password=None).render_as_string(hide_password=False),
+        "url": public_url(engine.url),
         "pool": pool,
     }
+
+
+def public_url(url: URL) -> str:
+    """The URL without its password and without its query, which may hold one too."""
+    return URL.create(
+        url.drivername, username=url.username, host=url.host, port=url.port, database=url.database
+    ).render_as_string()
 
 
 def pool_status(engine: Engine) -> dict[str, int]:

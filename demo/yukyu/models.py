@@ -83,7 +83,7 @@ class Employee(Base):
 
 
 class PersonColumns:
-    """What the three registers of people share. Birth date and wage are encrypted (crypto.py); these columns come first."""
+    """What the three registers of people share, as their first columns. Birth dates and wages are encrypted."""
 
     id: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=-1)
     employee_num: Mapped[str] = mapped_column(Text, index=True, sort_order=-1)

@@ -90,6 +90,7 @@ class SourceSchema:
     triggers: tuple[SourceObject, ...]
     sequences: tuple[tuple[str, int], ...]  # sqlite_sequence: (table, last value)
     digest: str  # SHA-256 over all DDL texts, sorted: changes when any object's definition changes
+    page_count: int = 0
 
     def table(self, name: str) -> SourceTable:
         """The table of that exact name. Raises KeyError."""

@@ -1,0 +1,467 @@
+"""Reads an untrusted SQLite file: one read-only connection, one read transaction, tables only.
+
+The file may be hostile (design.md section 4). An authorizer refuses everything but reading tables; views and triggers
+are never run; sizes are limited; a progress handler lets long statements be stopped. SQLite itself decides what is
+in the file, WAL and hot journals included: never `immutable`. The file isn't opened by anything but SQLite in this
+process, because closing any other descriptor of it would drop this process's locks on it
+(https://www.sqlite.org/howtocorrupt.html, section 2.2).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+import stat
+import tempfile
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from migrations_app.engine.cells import Cell, InvalidText, Row
+from migrations_app.engine.control import Control
+from migrations_app.engine.errors import Cancelled, EngineError, Failed, Refused
+from migrations_app.engine.schema import SourceSchema, SourceTable
+from migrations_app.engine.source_copy import copy_with_journal
+from migrations_app.engine.sqlite_ddl import fold, tokenize
+from migrations_app.engine.sqlite_schema import read_schema, virtual_shadows
+
+MAX_CELL_BYTES = 512 * 1024 * 1024  # a row, too; PostgreSQL takes 1 GB a value, hex needs two bytes for one
+BUSY_SECONDS = 5.0
+_PROGRESS_STEPS = 200_000  # virtual machine steps between two looks at the stop flag: a few milliseconds
+_CODEC = {"UTF-8": "utf-8", "UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}
+_BUILTIN_COLLATIONS = frozenset({"BINARY", "NOCASE", "RTRIM"})
+_REFUSED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
+_PRAGMAS = frozenset(
+    {
+        "cache_size",
+        "cell_size_check",
+        "data_version",
+        "encoding",
+        "foreign_key_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "integrity_check",
+        "journal_mode",
+        "mmap_size",
+        "page_count",
+        "page_size",
+        "query_only",
+        "quick_check",
+        "schema_version",
+        "table_info",
+        "table_xinfo",
+        "trusted_schema",
+        "user_version",
+    }
+)
+# Lines of integrity_check that speak of values, not of a damaged file: constraints that old rows break.
+_VALUE_LINES = ("NULL value in ", "CHECK constraint failed in ", "NUMERIC value in ", "TEXT value in ", "non-")
+
+
+def quote_name(name: str) -> str:
+    """A SQLite identifier, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Source:
+    """An open SQLite file. Use as a context manager; `schema` is read once, at the start."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, control: Control, uri: str) -> None:
+        self.path = path
+        self._connection = connection
+        self._control = control
+        self._uri = uri
+        self._shadows: frozenset[str] = frozenset()
+        self._watch: sqlite3.Connection | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self.recovered_journal = False
+        connection.text_factory = _decode_utf8
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL_BYTES)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
+        connection.set_authorizer(self._authorize)
+        connection.set_progress_handler(self._must_stop, _PROGRESS_STEPS)
+        with self._errors("reading the schema"):
+            for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
+                connection.execute(f"PRAGMA {pragma}")
+            connection.execute("BEGIN")
+            _load_schema(connection)
+            connection.execute("PRAGMA cache_size=-16000")
+            self._shadows = virtual_shadows(connection)
+            self.schema: SourceSchema = read_schema(connection)
+            self._register_collations()
+        self._codec = _CODEC[self.schema.encoding]
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the read transaction and forget the file. May be called twice."""
+        for connection in (self._watch, self._connection):
+            if connection is not None:
+                connection.close()
+        self._watch = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    def attach_scratch(self, scratch: tempfile.TemporaryDirectory[str]) -> None:
+        """Remember a scratch folder that holds the copy being read; it goes when the Source closes."""
+        self._scratch = scratch
+        self.recovered_journal = True
+
+    def check_integrity(self, control: Control | None = None) -> tuple[str, ...]:
+        """Run SQLite's integrity_check. Raises Refused CORRUPT; gives back lines on values that break constraints.
+
+        A CHECK or an index may use a function or collation that isn't there: then the check that needs neither
+        (quick_check) is run.
+        """
+        (control or self._control).checkpoint()
+        for pragma in ("integrity_check(1000)", "quick_check(1000)"):
+            try:
+                with self._errors("checking the file's integrity"):
+                    lines = [str(line) for (line,) in self._connection.execute(f"PRAGMA {pragma}")]
+            except Failed:
+                if pragma.startswith("quick"):
+                    raise
+                continue
+            broken = [line for line in lines if line != "ok" and not line.startswith(_VALUE_LINES)]
+            if broken:
+                raise _corrupt(self.path, "; ".join(broken[:3]))
+            return tuple(line for line in lines if line != "ok")
+        return ()
+
+    def count(self, table: str) -> int:
+        """How many rows a table has: counted by its own b-tree, never by an index that may disagree."""
+        with self._errors(f"counting the rows of table {table!r}"):
+            query = f"SELECT count(*) FROM {quote_name(table)} NOT INDEXED"
+            if self.schema.table(table).kind == "virtual":
+                query = f"SELECT count(*) FROM {quote_name(table)}"
+            return int(self._connection.execute(query).fetchone()[0])
+
+    def rows(self, table: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """The rows in key order: by the declared primary key compared as SQLite's BINARY, else by rowid.
+
+        columns: names in the wanted order, None for all visible ones. Memory doesn't grow with the table.
+        """
+        found = self.schema.table(table)
+        return self._stream(found, [quote_name(name) for name in self._wanted(found, columns)], ordered=True)
+
+    def rows_with_key(
+        self, table: str, columns: Sequence[str] | None = None, *, ordered: bool = True
+    ) -> Iterator[tuple[Row, Row]]:
+        """Like rows(), each row with its key before it: the key columns' values, or (rowid,) where only that serves."""
+        found = self.schema.table(table)
+        key = [quote_name(name) for name in found.key] or ([found.rowid_name] if found.rowid_name else [])
+        width = len(key)
+        wanted = [quote_name(name) for name in self._wanted(found, columns)]
+        for row in self._stream(found, [*key, *wanted], ordered=ordered):
+            yield row[:width], row[width:]
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has committed since the last call (PRAGMA data_version).
+
+        Asked on a connection of its own, outside the read transaction, which sees no later commits.
+        """
+        with self._errors("reading the data version"):
+            if self._watch is None:
+                self._watch = sqlite3.connect(self._uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+                self._watch.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+
+    def query(self, sql: str, parameters: Sequence[Cell] = ()) -> Iterator[Row]:
+        """Run one of the engine's own SELECTs (anti-joins, duplicates) under the same guards."""
+        with self._errors("reading"):
+            yield from self._connection.execute(sql, tuple(_bindable(value) for value in parameters))
+
+    def _wanted(self, table: SourceTable, columns: Sequence[str] | None) -> list[str]:
+        known = [column.name for column in table.columns if not column.hidden]
+        if columns is None:
+            return known
+        for name in columns:
+            if name not in known:
+                raise KeyError(f"{table.name}.{name}")
+        return list(columns)
+
+    def _stream(self, table: SourceTable, expressions: list[str], *, ordered: bool) -> Iterator[Row]:
+        wide = self.schema.encoding != "UTF-8"
+        parts = [part for item in expressions for part in (_wide_parts(item) if wide else (item,))] or ["1"]
+        query = f"SELECT {', '.join(parts)} FROM {quote_name(table.name)}"
+        if ordered and (order := _order_by(table)):
+            query += f" ORDER BY {order}"
+        done = 0
+        try:
+            with self._errors(f"reading table {table.name!r}"):
+                for row in self._connection.execute(query):
+                    yield self._narrow(row) if wide else row
+                    done += 1
+        except Refused as error:
+            if error.code != "VALUE_TOO_LARGE":
+                raise
+            raise Refused(
+                error.code, f"{error.message} It is in table {table.name!r}, row {done + 1} in key order.", error.hint
+            ) from error
+
+    def _narrow(self, row: Row) -> Row:
+        """UTF-16: pairs (value, is text) back to cells, decoded strictly."""
+        return tuple(
+            _decode(value, self._codec) if text and isinstance(value, bytes) else value
+            for value, text in zip(row[::2], row[1::2], strict=True)
+        )
+
+    def _authorize(
+        self, action: int, first: str | None, second: str | None, database: str | None, inner: str | None
+    ) -> int:
+        """Allow reading tables and a few pragmas. `inner` names the view or trigger that wants the access: never."""
+        if inner is not None:
+            return sqlite3.SQLITE_DENY
+        if action in (sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT, sqlite3.SQLITE_TRANSACTION):
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_FUNCTION:
+            return sqlite3.SQLITE_DENY if (second or "").lower() in _REFUSED_FUNCTIONS else sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_PRAGMA:
+            name = (first or "").lower()
+            allowed = name in _PRAGMAS and (name not in ("journal_mode", "encoding") or second is None)
+            return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+        # R*Tree and FTS prepare their writes as soon as they are opened; the file is read-only, so none ever runs.
+        if action in (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE):
+            return sqlite3.SQLITE_OK if first in self._shadows else sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_DENY
+
+    def _must_stop(self) -> int:
+        return 1 if self._control.stop.is_set() else 0
+
+    def _register_collations(self) -> None:
+        """Stand in for collations that only the application has, so that its tables can be read at all.
+
+        Order and equality by them are never relied on: keys are compared as BINARY.
+        """
+        for table in self.schema.tables:
+            tokens = tokenize(table.sql) + [token for index in table.indexes for token in tokenize(index.sql or "")]
+            for before, token in itertools.pairwise(tokens):
+                if before.keyword == "COLLATE" and token.name.upper() not in _BUILTIN_COLLATIONS:
+                    self._connection.create_collation(token.name, _compare)
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Turn sqlite3's errors into ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if self._control.stop.is_set():
+                raise Cancelled(self._control.stop_reason or "Stopped before the end, as asked.") from error
+            raise translate_error(self.path, error, doing) from error
+
+
+def _load_schema(connection: sqlite3.Connection) -> None:
+    """Make SQLite parse the schema. With trusted_schema off it refuses files whose indexes use, say, json_extract().
+
+    Then it is turned on: no function of the file's choosing has effects here, extensions being off.
+    """
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.DatabaseError as error:
+        if "unsafe use of" not in str(error):
+            raise
+        connection.execute("PRAGMA trusted_schema=ON")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
+def _compare(one: str, two: str) -> int:
+    return (one > two) - (one < two)
+
+
+def _bindable(value: Cell) -> int | float | str | bytes | None:
+    if isinstance(value, InvalidText):
+        raise TypeError("text that isn't valid can't be a parameter")
+    return value
+
+
+def _decode_utf8(raw: bytes) -> str | InvalidText:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return InvalidText(raw)
+
+
+def _decode(raw: bytes, codec: str) -> str | InvalidText:
+    try:
+        return raw.decode(codec)
+    except UnicodeDecodeError:
+        return InvalidText(raw)
+
+
+def _wide_parts(expression: str) -> tuple[str, str]:
+    """UTF-16: SQLite would replace what it can't decode, so the stored bytes are asked for."""
+    is_text = f"typeof({expression})='text'"
+    return f"CASE WHEN {is_text} THEN CAST({expression} AS BLOB) ELSE {expression} END", is_text
+
+
+def _order_by(table: SourceTable) -> str:
+    if table.kind == "virtual":
+        return "rowid" if table.rowid_name else ""
+    if table.rowid_alias is not None or not table.key:
+        return table.rowid_name or quote_name(table.rowid_alias or "")
+    return ", ".join(f"{quote_name(name)} COLLATE BINARY" for name in table.key)
+
+
+def _corrupt(path: Path, detail: str) -> Refused:
+    return Refused(
+        "CORRUPT",
+        f"The SQLite file {path} is damaged: {detail}.",
+        "Restore a sound copy, or salvage it with the sqlite3 shell's .recover into a new file, and move that one.",
+    )
+
+
+def translate_error(path: Path, error: sqlite3.Error, doing: str) -> EngineError:
+    """One of our errors for one of sqlite3's: code, sentence and hint."""
+    name = str(getattr(error, "sqlite_errorname", ""))
+    if name.startswith("SQLITE_NOTADB"):
+        return Refused(
+            "NOT_SQLITE",
+            f"{path} is encrypted or not SQLite.",
+            "Give the SQLite database file itself; decrypt it first where it is encrypted as a whole.",
+        )
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Refused(
+            "LOCKED",
+            f"{path} is locked by another process while {doing}.",
+            "Wait until its writer has committed, or stop it.",
+        )
+    if name.startswith("SQLITE_CORRUPT") or "malformed" in str(error):
+        return _truncated(path) or _corrupt(path, f"{error}, while {doing}")
+    if name.startswith("SQLITE_TOOBIG"):
+        return Refused(
+            "VALUE_TOO_LARGE",
+            f"A row of {path} is over the limit of {MAX_CELL_BYTES // 1024 // 1024} MiB.",
+            "Move such values out of the database, or leave the table out with --exclude.",
+        )
+    if name.startswith("SQLITE_AUTH"):
+        return Refused(
+            "NOT_READABLE",
+            f"{path}: {doing} would run code of the file: {error}.",
+            "Leave the table out with --exclude.",
+        )
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY")):
+        return Refused(
+            "UNREADABLE", f"{path} can't be opened for reading.", "Check its rights and those of its folder."
+        )
+    return Failed(
+        "SQLITE_FAILED", f"SQLite failed while {doing} of {path}: {error}.", "See the message; then try again."
+    )
+
+
+def _truncated(path: Path) -> Refused | None:
+    """Compare the header's page count with the file's size. Only asked once SQLite has given the file up."""
+    try:
+        header = path.open("rb").read(100)
+        size = path.stat().st_size
+    except OSError:
+        return None
+    page_size = int.from_bytes(header[16:18], "big")
+    page_size = 65536 if page_size == 1 else page_size
+    expected = int.from_bytes(header[28:32], "big") * page_size
+    if len(header) == 100 and expected <= size:
+        return None
+    return Refused(
+        "TRUNCATED",
+        f"{path} is cut off: its header speaks of {expected} bytes, the file has {size}.",
+        "Copy it again, with the application stopped or with SQLite's own backup.",
+    )
+
+
+def _check_file(path: Path) -> None:
+    """Look at the file without opening it: a FIFO would block for ever. Raises Refused."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Refused("NOT_FOUND", f"There is no file {path}.", "Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise Refused("UNREADABLE", f"{str(path)!r} can't be read.", "Check the path and its rights.") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise Refused("NOT_A_FILE", f"{path} is no ordinary file.", "Give the SQLite database file itself.")
+    if found.st_size == 0:
+        raise Refused("EMPTY_FILE", f"{path} has 0 bytes: there is nothing to move.", "Check the path.")
+    if not os.access(path, os.R_OK):
+        raise Refused("UNREADABLE", f"{path} can't be read by this user.", "Check its rights.")
+
+
+def _connect(path: Path) -> tuple[sqlite3.Connection, str]:
+    uri = f"file:{urllib.parse.quote(str(path))}?mode=ro"
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False, cached_statements=16
+    )
+    return connection, uri
+
+
+def _open_at(path: Path, shown: Path, control: Control) -> Source:
+    connection, uri = _connect(path)
+    try:
+        return Source(shown, connection, control, uri)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def open_source(path: Path, control: Control | None = None) -> Source:
+    """Open a SQLite file for reading, in one read transaction that lasts as long as the Source.
+
+    A hot journal (the application died in a transaction) is rolled back in a scratch copy: the file itself stays as
+    it is. A file in WAL mode in a folder that we can't write to is read from a scratch copy too.
+    Raises Refused: NOT_FOUND, NOT_A_FILE, EMPTY_FILE, UNREADABLE, NOT_SQLITE, TRUNCATED, LOCKED, CORRUPT.
+    """
+    path = Path(os.path.abspath(path)) if "\0" not in str(path) else path
+    control = control or Control()
+    _check_file(path)
+    try:
+        source = _open_at(path, path, control)
+    except sqlite3.Error as error:
+        raise translate_error(path, error, "opening it") from error
+    except Refused as error:
+        if error.code != "UNREADABLE":
+            raise
+        return _open_copy(path, control)
+    pages = source.schema.page_count * source.schema.page_size
+    if source.schema.journal_mode != "wal" and path.stat().st_size < pages:
+        source.close()
+        raise _truncated(path) or _corrupt(path, "it is shorter than its header says")
+    return source
+
+
+def _open_copy(path: Path, control: Control) -> Source:
+    """Read a copy, made with its -journal or -wal, in which SQLite recovers what is unfinished."""
+    scratch = tempfile.TemporaryDirectory(prefix="causeway-recover-")
+    try:
+        copy = copy_with_journal(path, Path(scratch.name), control)
+        try:
+            recover = sqlite3.connect(copy, isolation_level=None, timeout=BUSY_SECONDS)
+            try:
+                recover.execute("PRAGMA trusted_schema=OFF")
+                recover.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            finally:
+                recover.close()
+        except sqlite3.Error as error:
+            raise translate_error(path, error, "recovering a copy") from error
+        source = _open_at(copy, path, control)
+    except BaseException:
+        scratch.cleanup()
+        raise
+    source.attach_scratch(scratch)
+    return source
+
+
+def rowid_is_key(table: SourceTable) -> bool:
+    """Whether rows of the table are told apart by rowid alone (no declared primary key)."""
+    return not table.key and not table.without_rowid
+
+
+__all__ = ["MAX_CELL_BYTES", "Source", "fold", "open_source", "quote_name", "rowid_is_key", "translate_error"]

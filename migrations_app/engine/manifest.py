@@ -1,0 +1,173 @@
+"""manifest.json: what an export holds, and the only place where names of tables, columns and files stand.
+
+It has one canonical form and a digest of itself: a manifest that isn't byte for byte what we would write is refused.
+Contract: docs/reference/export-format.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from migrations_app.engine.cells import HEX, PLAIN
+from migrations_app.engine.errors import Refused
+from migrations_app.engine.fingerprint import Fingerprint, fingerprint_from_document
+from migrations_app.engine.plan import MovePlan, plan_from_document
+from migrations_app.engine.schema import SourceSchema
+from migrations_app.engine.schema_document import schema_from_document, schema_to_document
+
+FORMAT = "causeway-export/1"
+NAME = "manifest.json"
+CHUNK_NAME = re.compile(r"[0-9]+\.jsonl", re.ASCII)
+_MAX_BYTES = 256 << 20
+_HINT = "Export again from the original; don't edit an export."
+
+
+@dataclass(frozen=True)
+class ExportFile:
+    """One chunk: `size` in bytes, SHA-256 in hex."""
+
+    name: str
+    rows: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ExportColumn:
+    """`encoding` is cells.HEX or cells.PLAIN; `classes` counts the cells of each storage class."""
+
+    name: str
+    encoding: str = PLAIN
+    classes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExportTable:
+    """`sha256` covers all lines of the table, chunk after chunk."""
+
+    name: str
+    columns: tuple[ExportColumn, ...]
+    rows: int
+    sha256: str
+    files: tuple[ExportFile, ...]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def hex_positions(self) -> tuple[int, ...]:
+        return tuple(position for position, column in enumerate(self.columns) if column.encoding == HEX)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`plan` is None where the rows came from a single document; the plan is then made against the target."""
+
+    fingerprint: Fingerprint
+    schema: SourceSchema
+    plan: MovePlan | None
+    tables: tuple[ExportTable, ...]
+
+    def to_bytes(self) -> bytes:
+        """The canonical form."""
+        body = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint.to_document(),
+            "encoding": self.schema.encoding,
+            "schema": schema_to_document(self.schema),
+            "plan": self.plan.to_document() if self.plan else None,
+            "tables": [asdict(table) for table in self.tables],
+        }
+        return _canonical({**body, "digest": hashlib.sha256(_canonical(body)).hexdigest()})
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode()
+
+
+def read_manifest(directory: Path) -> tuple[Manifest, str]:
+    """The manifest and its SHA-256.
+
+    Raises Refused NO_MANIFEST (missing: not an export, or one that was not finished), BAD_FORMAT, BAD_MANIFEST
+    (edited, or names a file that isn't `[0-9]+.jsonl`).
+    """
+    path = directory / NAME
+    raw = _read(path)
+    try:
+        document = json.loads(raw)
+        if not isinstance(document, dict):
+            raise ValueError("not an object")
+        _check_format(document, path)
+        manifest = _parse(document)
+        if manifest.to_bytes() != raw:
+            raise ValueError("it was edited after it was written")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        why = str(error) if isinstance(error, ValueError) and not isinstance(error, UnicodeError) else "not a manifest"
+        raise Refused("BAD_MANIFEST", f"{path} can't be trusted: {why}.", _HINT) from None
+    return manifest, hashlib.sha256(raw).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        raise Refused(
+            "NO_MANIFEST",
+            f"{path.parent} holds no {NAME}: it is not an export, or one that was never finished.",
+            "Name the folder of a finished export, or export again.",
+        ) from None
+    with open(descriptor, "rb", opener=None) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+            raise Refused("BAD_MANIFEST", f"{path} is not a regular file of at most 256 MB.", _HINT)
+        return file.read()
+
+
+def _check_format(document: dict[str, Any], path: Path) -> None:
+    if document.get("format") != FORMAT:
+        raise Refused(
+            "BAD_FORMAT",
+            f"{path} is not of the format {FORMAT}.",
+            "Export again with this version, or load with the version that wrote it.",
+        )
+
+
+def _parse(document: dict[str, Any]) -> Manifest:
+    plan = document["plan"]
+    tables = tuple(_table(item) for item in document["tables"])
+    names = [file.name for table in tables for file in table.files]
+    if len(set(names)) != len(names):
+        raise ValueError("it names a file twice")
+    if len({table.name for table in tables}) != len(tables):
+        raise ValueError("it names a table twice")
+    return Manifest(
+        fingerprint=fingerprint_from_document(document["fingerprint"]),
+        schema=schema_from_document(document["schema"]),
+        plan=plan_from_document(plan) if plan is not None else None,
+        tables=tables,
+    )
+
+
+def _table(item: dict[str, Any]) -> ExportTable:
+    table = ExportTable(
+        **{
+            **item,
+            "columns": tuple(ExportColumn(**column) for column in item["columns"]),
+            "files": tuple(ExportFile(**file) for file in item["files"]),
+        }
+    )
+    for file in table.files:
+        if not isinstance(file.name, str) or not CHUNK_NAME.fullmatch(file.name):
+            raise ValueError("it names a file that is not a chunk (digits and .jsonl)")
+    if sum(file.rows for file in table.files) != table.rows:
+        raise ValueError("the rows of its chunks don't add up")
+    return table

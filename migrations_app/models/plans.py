@@ -36,6 +36,10 @@ class MigrationPlan(models.Model):
     window_zone = models.CharField(max_length=64, default="UTC")
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
+    lease_holder = models.CharField(max_length=120, blank=True)  # the worker that makes it now
+    lease_token = models.PositiveIntegerField(default=0)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     submitted_at = models.DateTimeField(null=True, blank=True)
 

@@ -1,0 +1,26 @@
+"""Wakes workers, on commit. The database is the queue: a ring that is lost or doubled changes nothing.
+
+A broker that is out of reach must not hold up a page: one try, two seconds, and the sweep rings again.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger("causeway.doorbell")
+
+
+def ring(task: str, row_id: int, queue: str) -> None:
+    """After the commit of this transaction, ask a worker of `queue` to look at the row. Never raises for a broker."""
+    transaction.on_commit(lambda: _send(task, row_id, queue))
+
+
+def _send(task: str, row_id: int, queue: str) -> None:
+    try:
+        current_app.send_task(task, args=[row_id], queue=queue, retry=False, expires=60)
+    except (OperationalError, OSError) as error:
+        logger.warning("broker out of reach (%s): the sweep will ring %s %s again", type(error).__name__, task, row_id)

@@ -1,0 +1,119 @@
+"""Picks up what was lost: lapsed leases, rings that no worker heard, signatures that expired."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from controlplane.audit.trail import record
+from migrations_app import doorbell
+from migrations_app.models import MigrationPlan, MigrationRun, RunStep
+from migrations_app.models.states import RUN_ACTIVE, OnLapse, PlanState, RunState, StepState
+from migrations_app.services.advance import WORK, advance_run, next_step
+from migrations_app.services.signatures import lapse_expired
+from migrations_app.services.transitions import change_step
+
+MAKE_PLAN = "migrations_app.make_plan"
+PROBE = "migrations_app.probe_reality"
+
+
+def sweep(*, now: datetime) -> dict[str, int]:
+    """One round; answers how many steps were reclaimed and how many bells were rung. Safe beside another sweep."""
+    reclaimed = sum(reclaim_step(step_id=step_id, now=now) for step_id in _lapsed(now))
+    lapse_expired(now=now)
+    rung = 0
+    for run in MigrationRun.objects.filter(state__in=sorted(RUN_ACTIVE)).select_related("application"):
+        with transaction.atomic():
+            rung += _ring_for(run, now)
+    for plan in MigrationPlan.objects.filter(state=PlanState.MAKING).filter(
+        Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now)
+    ):
+        with transaction.atomic():
+            doorbell.ring(MAKE_PLAN, plan.pk, plan.application.host_queue)
+        rung += 1
+    return {"reclaimed": reclaimed, "rung": rung}
+
+
+def reclaim_step(*, step_id: int, now: datetime) -> bool:
+    """A step whose worker fell silent: done again, continued, or put before a person, as the step itself declares."""
+    with transaction.atomic():
+        step = RunStep.objects.select_related("run__application").get(pk=step_id)
+        if step.state != StepState.RUNNING or step.lease_expires_at is None or step.lease_expires_at >= now:
+            return False
+        run = step.run
+        # The token grows with the reclaim, so that the silent worker, should it wake, can record nothing.
+        freed = {"lease_holder": "", "lease_expires_at": None, "lease_token": step.lease_token + 1}
+        token = step.lease_token
+        if run.state == RunState.ROLLING_BACK and step.phase != "rollback":
+            changed = change_step(
+                step,
+                StepState.FAILED,
+                token=token,
+                finished_at=now,
+                error_code="ABANDONED",
+                error_message="Its worker fell silent while the run was rolled back.",
+                **freed,
+            )
+            action = "step.failed"
+        elif step.on_lapse == OnLapse.ASK:
+            changed = change_step(
+                step,
+                StepState.IN_DOUBT,
+                token=token,
+                finished_at=now,
+                error_code="WORKER_LOST",
+                error_message="Its worker fell silent; whether it took effect is not known.",
+                error_hint="Look at “What is true now”, then resume (it is done again) or roll back.",
+                **freed,
+            )
+            action = "step.in_doubt"
+        elif step.attempts >= settings.CAUSEWAY_MAX_ATTEMPTS:
+            changed = change_step(
+                step,
+                StepState.FAILED,
+                token=token,
+                finished_at=now,
+                error_code="ATTEMPTS_EXHAUSTED",
+                error_message=f"Its worker died {step.attempts} times.",
+                error_hint="Look at the worker's log; then resume or roll back.",
+                **freed,
+            )
+            action = "step.failed"
+        else:
+            changed = change_step(step, StepState.PENDING, token=token, **freed)
+            action = "step.reclaimed"
+        if not changed:
+            return False
+        advance_run(run=run, now=now)
+        record(
+            action=action,
+            actor="system",
+            obj=step,
+            application=run.application.name,
+            payload={"run": run.pk, "step": step.name, "attempt": step.attempts, "code": step.error_code},
+        )
+    return True
+
+
+def _lapsed(now: datetime) -> list[int]:
+    rows = RunStep.objects.filter(state=StepState.RUNNING, lease_expires_at__lt=now)
+    return list(rows.values_list("pk", flat=True))
+
+
+def _ring_for(run: MigrationRun, now: datetime) -> int:
+    if run.reality_at is None or run.reality_at < now - timedelta(seconds=5):
+        doorbell.ring(PROBE, run.pk, run.application.host_queue)
+    if run.state not in (RunState.RUNNING, RunState.ROLLING_BACK):
+        return 0
+    step = next_step(run)
+    if step is None or step.is_gate:
+        advance_run(run=run, now=now)  # a worker died between its record and what follows
+        return 0
+    due = step.not_before is None or step.not_before <= now
+    if step.state == StepState.PENDING and due:
+        doorbell.ring(WORK, run.pk, step.queue)
+        return 1
+    return 0

@@ -178,6 +178,17 @@ class Source:
                 self._watch.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
+    def copy_into(self, target: sqlite3.Connection, pages: int = 2048) -> None:
+        """Copy this snapshot, page by page, by SQLite's own backup. Our read transaction keeps it from starting over.
+
+        Raises sqlite3.Error as it comes: it may speak of the target.
+        """
+
+        def report(status: int, remaining: int, total: int) -> None:
+            self._control.progress("backup", "", total - remaining, total)
+
+        self._connection.backup(target, pages=pages, progress=report)
+
     def query(self, sql: str, parameters: Sequence[Cell] = ()) -> Iterator[Row]:
         """Run one of the engine's own SELECTs (anti-joins, duplicates) under the same guards."""
         with self._errors("reading"):

@@ -1,7 +1,7 @@
 """Points an application at a database, and tells at which one it points: the one moment that has to be atomic.
 
-A kill at any point leaves the old file or the new one, whole. The content before the switch is kept, and comes back byte
-for byte when nobody edited the file in between.
+A kill at any point leaves the old file or the new one, whole. The content before the switch is kept, and comes back
+byte for byte when nobody edited the file in between.
 """
 
 from __future__ import annotations
@@ -43,15 +43,7 @@ def current(pointing: Pointing) -> Chosen:
     """
     if pointing.mechanism == "environment":
         return _state(pointing).get("dialect", "sqlite")  # type: ignore[return-value]
-    values = effective(_read(_file(pointing)))
-    verdicts = {
-        verdict
-        for key in pointing.keys
-        if key in values and (verdict := _verdict(pointing, key, values[key])) is not None
-    }
-    if not verdicts:
-        return "sqlite"
-    return verdicts.pop() if len(verdicts) == 1 else "mixed"
+    return _says(pointing, _read(_file(pointing)))
 
 
 def switch(pointing: Pointing, dialect: Dialect, values: PointingValues) -> SwitchResult:
@@ -102,7 +94,10 @@ def template_pattern(template: str) -> re.Pattern[str]:
 
 def _verdict(pointing: Pointing, key: str, value: str) -> Chosen | None:
     """Which dialect this key's value speaks of; None when it could be either (a pool size, a host)."""
-    templates = pointing.keys[key]
+    templates = {
+        dialect: template.replace("{url}", "postgresql://{rest}").replace("{dialect}", dialect)
+        for dialect, template in pointing.keys[key].items()
+    }
     if all("://" in templates[dialect] for dialect in DIALECTS):
         scheme = value.partition("://")[0].partition("+")[0].lower()
         return "sqlite" if scheme == "sqlite" else "postgresql" if scheme in ("postgres", "postgresql") else "mixed"
@@ -119,7 +114,9 @@ def _new_content(
     state = _state(pointing)
     if state.get("after") == digest(content) and state.get("dialect") != dialect and state.get("old_copy"):
         kept = _read(pointing.state_file.parent / state["old_copy"])
-        if digest(kept) == state.get("before") and _says(pointing, kept) == dialect:
+        now = effective(kept)
+        still_right = dialect == "sqlite" or all(now.get(key) == value for key, value in filled.items())
+        if digest(kept) == state.get("before") and _says(pointing, kept) == dialect and still_right:
             return kept, ("The file as it was before the switch was put back, byte for byte.",)
     if _says(pointing, content) == dialect and dialect == "sqlite":
         # Already there, in the application's own words (a relative path, say): nothing to correct.
@@ -128,10 +125,16 @@ def _new_content(
     return edit.content, edit.notes
 
 
-def _says(pointing: Pointing, content: bytes) -> str:
+def _says(pointing: Pointing, content: bytes) -> Chosen:
     values = effective(content)
-    verdicts = {_verdict(pointing, key, values[key]) for key in pointing.keys if key in values} - {None}
-    return str(verdicts.pop()) if len(verdicts) == 1 else ("sqlite" if not verdicts else "mixed")
+    verdicts = {
+        verdict
+        for key in pointing.keys
+        if key in values and (verdict := _verdict(pointing, key, values[key])) is not None
+    }
+    if not verdicts:
+        return "sqlite"
+    return verdicts.pop() if len(verdicts) == 1 else "mixed"
 
 
 def _file(pointing: Pointing) -> Path:

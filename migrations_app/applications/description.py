@@ -91,6 +91,17 @@ class Pointing:
     state_file: Path  # which database was chosen; renamed atomically, holds no secret
     file: Path | None = None
 
+    def __post_init__(self) -> None:
+        for key, templates in self.keys.items():
+            if set(templates) != set(DIALECTS):
+                raise Refused(
+                    "BAD_TEMPLATE",
+                    f"{key} needs a template for sqlite and one for postgresql.",
+                    "Give both; one may be empty.",
+                )
+        if not self.keys:
+            raise Refused("BAD_TEMPLATE", "No key points the application at a database.", "Name at least one key.")
+
     def filled(self, dialect: Dialect, values: PointingValues) -> dict[str, str]:
         """The value of each key for the dialect. Raises Refused BAD_TEMPLATE, VALUE_MISSING, BAD_VALUE."""
         return {key: fill_template(key, templates[dialect], dialect, values) for key, templates in self.keys.items()}
@@ -156,6 +167,7 @@ class ApplicationDescription:
     http_timeout_seconds: float = 3.0
     # For every process; wins over the command's.
     environment: Mapping[str, str] = data_field(default_factory=dict, repr=False)
+    adopts: bool = True  # whether processes that were started by hand with its commands are its own
     before_stop: CommandSpec | None = None
     after_start: CommandSpec | None = None
 
@@ -204,6 +216,7 @@ def for_rehearsal(
         pointing=Pointing("environment", description.pointing.keys, state_dir / "pointing.json"),
         environment={**description.environment, **environment},
         host="127.0.0.1",
+        adopts=False,  # production may run the very same command, a worker without a port, say
         before_stop=None,
         after_start=None,
     )

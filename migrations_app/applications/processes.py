@@ -122,6 +122,15 @@ def marked(instance: str) -> set[int]:
     return found
 
 
+def has_mark(pid: int) -> bool:
+    """Whether some supervisor of ours started it, or an ancestor of it."""
+    try:
+        environment = (_PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return False
+    return any(entry.startswith(f"{INSTANCE_VARIABLE}=".encode()) for entry in environment.split(b"\0"))
+
+
 def holders(path: Path) -> tuple[Holder, ...]:
     """Who has the SQLite file, its -wal, -shm or -journal open, ourselves left out."""
     wanted = {}

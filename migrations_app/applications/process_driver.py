@@ -1,0 +1,289 @@
+"""Starts and stops an application's processes, and proves from the kernel that they are stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from controlplane.redaction import redact
+from migrations_app.applications import configuration, processes, supervision
+from migrations_app.applications.commands import minimal_environment
+from migrations_app.applications.description import ApplicationDescription, Dialect, PointingValues
+from migrations_app.applications.launching import make_launch, refuse_other_configuration
+from migrations_app.applications.reality import ProcessReality, Reality, StopProof, StopResult
+from migrations_app.applications.strangers import Running, describe_process, find_running
+from migrations_app.applications.supervision import Launch, Status
+from migrations_app.applications.supervisor import LIFELINE_VARIABLE, instance_processes, request_stop
+from migrations_app.applications.write_lock import LockState, probe_write_lock
+from migrations_app.engine.errors import Failed, Refused
+
+ROOT = Path(__file__).resolve().parents[2]
+SPAWN_SECONDS = 15.0
+STOP_EXTRA_SECONDS = 15.0
+
+
+class ProcessDriver:
+    """Drives one instance of an application. `state_dir` belongs to that instance alone."""
+
+    def __init__(self, description: ApplicationDescription, state_dir: Path) -> None:
+        self.description = description
+        self.state_dir = state_dir
+
+    def start(self, dialect: Dialect, values: PointingValues | None = None) -> Reality:
+        """Start all processes on the database that the configuration names; returns when they are up.
+
+        `values` are needed when the environment points (Pointing.mechanism). Twice is once: with the same launch under
+        way it waits for it. Raises Refused (CONFIGURATION_SAYS_OTHERWISE, ALREADY_RUNNING, PORT_TAKEN,
+        ENVIRONMENT_OVERRIDES_FILE) and Failed START_FAILED, with nothing left running.
+        """
+        refuse_other_configuration(self.description, dialect)
+        launch = make_launch(self.description, dialect, values)
+        with self._alone():
+            status = self._status()
+            if status is not None and status.supervisor_alive and _is_under_way(status, launch):
+                launch_id = status.launch_id
+            else:
+                self._refuse_if_running(status)
+                self._spawn(launch)
+                launch_id = launch.launch_id
+            started = self._wait_until_started(launch_id)
+        if started.state != "running":
+            raise Failed(
+                "START_FAILED",
+                f"{self.description.name} did not start on {dialect}: {started.message or started.state}",
+                f"Read the logs in {self.state_dir}; the last lines: {self.log_tail() or 'none'}",
+            )
+        return self.status()
+
+    def stop(self, timeout: float | None = None) -> StopResult:
+        """Stop all processes in reverse order; those started by hand, too, when they match the operator's commands.
+
+        Raises Refused PORT_TAKEN or FILE_HELD_BY_OTHERS for processes that are not recognisable as the application's,
+        and Failed STOP_FAILED.
+        """
+        begun = time.monotonic()
+        with self._alone():
+            running = bool(instance_processes(self.state_dir))
+            budget = timeout if timeout is not None else self._stop_budget()
+            left = request_stop(self.state_dir, budget) if running else set()
+            adopted = self._stop_unsupervised(budget) if not left else ()
+        if left:
+            raise _still_alive(self.description, left)
+        status = self._status()
+        killed = tuple(entry.name for entry in status.processes if entry.killed) if status and running else ()
+        return StopResult(running or bool(adopted), adopted, killed, time.monotonic() - begun)
+
+    def prove_stopped(self) -> StopProof:
+        """Ask kernel and file, not the supervisor's word. Changes nothing."""
+        mine = instance_processes(self.state_dir)
+        mine |= {running.pid for running in find_running(self.description, mine) if running.ours}
+        open_ports = self._open_ports()
+        held = processes.holders(self.description.source_path)
+        lock = probe_write_lock(self.description.source_path)
+        reasons = [f"still runs: {describe_process(pid)}" for pid in sorted(mine)]
+        reasons += [f"port {port} still answers" for port in open_ports]
+        reasons += [f"{holder.path} is open in {describe_process(holder.pid)}" for holder in held]
+        if not lock.free:
+            reasons.append(lock.reason)
+        return StopProof(
+            stopped=not reasons,
+            no_process=not mine,
+            ports_closed=not open_ports,
+            file_released=not held,
+            lock_free=lock.free,
+            wal_bytes=lock.wal_bytes,
+            reasons=tuple(reasons),
+            caveats=self._caveats(lock),
+        )
+
+    def status(self) -> Reality:
+        """What is true now. Changes nothing."""
+        status = self._status()
+        known = {entry.name: entry for entry in status.processes} if status else {}
+        entries = []
+        for process in self.description.in_start_order():
+            entry = known.get(process.name)
+            alive = entry is not None and entry.alive
+            state = "absent" if entry is None else entry.state
+            if entry is not None and not alive and state in ("running", "starting", "stopping"):
+                state = "crashed"  # the supervisor was gone too, so nobody noted it
+            exit_status = entry.exit_status if entry else None
+            entries.append(
+                ProcessReality(
+                    process.name, state, alive, entry.pid if entry and alive else 0, process.port, exit_status
+                )
+            )
+        mine = instance_processes(self.state_dir)
+        return Reality(
+            supervisor_alive=bool(status and status.supervisor_alive),
+            state=status.state if status else "none",
+            message=status.message if status else "",
+            launched_for=status.dialect if status and mine else "",
+            configuration=configuration.current(self.description.pointing),
+            processes=tuple(entries),
+            open_ports=self._open_ports(),
+            holders=processes.holders(self.description.source_path),
+            unsupervised=tuple(run.pid for run in find_running(self.description, mine) if run.ours),
+        )
+
+    def log_tail(self, lines: int = 5) -> str:
+        """The last lines of each process's log, redacted, for a message."""
+        parts = []
+        for process in self.description.in_start_order():
+            with contextlib.suppress(OSError):
+                with open(self.state_dir / f"{process.name}.log", "rb") as handle:
+                    handle.seek(max(0, os.fstat(handle.fileno()).st_size - 4096))
+                    text = handle.read().decode(errors="replace").strip()
+                if text:
+                    parts.append(f"{process.name}: {' | '.join(text.splitlines()[-lines:])}")
+        return redact("; ".join(parts))
+
+    def _refuse_if_running(self, status: Status | None) -> None:
+        if status is not None and instance_processes(self.state_dir):
+            raise Refused(
+                "ALREADY_RUNNING",
+                f"{self.description.name} already runs, on {status.dialect}.",
+                "Stop it first, so that no process stays on another database.",
+            )
+        for running in find_running(self.description, instance_processes(self.state_dir)):
+            if running.ours:
+                raise Refused(
+                    "ALREADY_RUNNING",
+                    f"{self.description.name} already runs, started by others: {describe_process(running.pid)}.",
+                    "Stop it first.",
+                )
+        self._refuse_taken_ports()
+
+    def _refuse_taken_ports(self) -> None:
+        for port in self._open_ports():
+            who = "; ".join(describe_process(pid) for pid in sorted(processes.listeners(port)))
+            who = who or "a process that we may not see"
+            raise Refused(
+                "PORT_TAKEN",
+                f"Port {port}, which {self.description.name} needs, is taken by {who}.",
+                "End that process, or give the application another port.",
+            )
+
+    def _spawn(self, launch: Launch) -> None:
+        supervision.write_launch(self.state_dir / supervision.LAUNCH, launch)
+        environment = minimal_environment({"PYTHONPATH": str(ROOT)})
+        if LIFELINE_VARIABLE in os.environ:
+            environment[LIFELINE_VARIABLE] = os.environ[LIFELINE_VARIABLE]
+        # -S would be faster, but a venv's python needs its site only for packages, and the supervisor uses none.
+        subprocess.run(
+            [sys.executable, "-m", "migrations_app.applications.supervisor", str(self.state_dir), "--detach"],
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            timeout=SPAWN_SECONDS,
+            check=False,
+        )
+
+    def _wait_until_started(self, launch_id: str) -> Status:
+        budget = SPAWN_SECONDS + sum(process.start_timeout_seconds for process in self.description.processes)
+        until = time.monotonic() + budget
+        appeared_by = time.monotonic() + SPAWN_SECONDS
+        while time.monotonic() < until:
+            status = self._status()
+            if status is not None and status.launch_id == launch_id:
+                if status.state not in ("starting", "stopping"):
+                    return status
+                if not status.supervisor_alive:
+                    break
+            elif time.monotonic() > appeared_by:
+                break
+            time.sleep(0.05)
+        raise Failed(
+            "START_FAILED",
+            f"The supervisor of {self.description.name} did not come up, or did not finish, within {budget:g} s.",
+            f"Read {self.state_dir / supervision.LOG}.",
+        )
+
+    def _stop_unsupervised(self, grace: float) -> tuple[str, ...]:
+        """Those started by hand, before Causeway. Nobody else's process is ever signalled."""
+        found = find_running(self.description, instance_processes(self.state_dir))
+        strangers = [running for running in found if not running.ours]
+        if strangers:
+            raise _not_ours(self.description, strangers)
+        roots = [running.pid for running in found]
+        if not roots:
+            return ()
+        named = tuple(describe_process(pid) for pid in sorted(roots))
+        created = {pid: processes.create_time(pid) or 0.0 for pid in processes.family(roots)}
+
+        def left() -> set[int]:
+            return processes.family(pid for pid, begun in created.items() if processes.is_same(pid, begun))
+
+        remaining, _ = processes.end_all(left, grace=grace)
+        if remaining:
+            raise _still_alive(self.description, remaining)
+        return named
+
+    def _open_ports(self) -> tuple[int, ...]:
+        ports = [process.port for process in self.description.in_start_order() if process.port is not None]
+        return tuple(port for port in ports if processes.port_is_open(self.description.host, port))
+
+    def _stop_budget(self) -> float:
+        per_process = sum(process.stop_timeout_seconds + 5.0 for process in self.description.processes)
+        return per_process + STOP_EXTRA_SECONDS
+
+    def _caveats(self, lock: LockState) -> tuple[str, ...]:
+        hidden = processes.hidden_processes()
+        caveats = [f"{hidden} processes of other users can't be looked into"] if hidden else []
+        return (*caveats, *lock.caveats)
+
+    def _status(self) -> Status | None:
+        return supervision.read_status(self.state_dir)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One driver at a time; a dead one's lock is gone with it. Raises Failed DRIVER_BUSY."""
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.state_dir.chmod(0o700)
+        descriptor = os.open(self.state_dir / "driver.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            until = time.monotonic() + self._stop_budget()
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        raise Failed(
+                            "DRIVER_BUSY", f"Someone else drives {self.description.name}.", "Try again when it is done."
+                        ) from None
+                    time.sleep(0.1)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _is_under_way(status: Status, launch: Launch) -> bool:
+    return status.digest == launch.digest and status.state in ("starting", "running")
+
+
+def _still_alive(description: ApplicationDescription, pids: set[int]) -> Failed:
+    return Failed(
+        "STOP_FAILED",
+        f"{description.name} did not stop: {'; '.join(describe_process(pid) for pid in sorted(pids))}.",
+        "End these processes by hand, then run the step again.",
+    )
+
+
+def _not_ours(description: ApplicationDescription, strangers: list[Running]) -> Refused:
+    first = strangers[0]
+    return Refused(
+        "PORT_TAKEN" if first.port else "FILE_HELD_BY_OTHERS",
+        f"{describe_process(first.pid)} {first.why}, but is not started by a command of {description.name}. "
+        "It was left alone.",
+        "End it by hand, or correct the command in the operator's file.",
+    )

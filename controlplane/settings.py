@@ -5,25 +5,29 @@ WAL mode and a broker on the local machine. Production sets CAUSEWAY_MODE=produc
 and then a missing secret stops the start instead of falling back to a default.
 """
 
+import os
 from pathlib import Path
 
 import environ
+
+from controlplane import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 if env.bool("CAUSEWAY_READ_DOTENV", default=True):
     environ.Env.read_env(BASE_DIR / ".env")
+env.ENVIRON = environment.with_secret_files(os.environ)
 
 PRODUCTION = env.str("CAUSEWAY_MODE", default="development") == "production"
+if PRODUCTION:
+    environment.refuse_missing(env.ENVIRON)
 STATE_DIR = Path(env.str("CAUSEWAY_STATE_DIR", default=str(BASE_DIR / ".demo")))
 
 # --- Secrets: required in production, never logged --------------------------------------------
-SECRET_KEY = env.str("SECRET_KEY") if PRODUCTION else env.str("SECRET_KEY", default="development-only-" + "x" * 50)
+SECRET_KEY = env.str("SECRET_KEY", default="development-only-" + "x" * 50)
 # Comma-separated Fernet keys; the first encrypts, all decrypt (rotation).
-CAUSEWAY_FIELD_KEYS: list[str] = (
-    env.list("CAUSEWAY_FIELD_KEYS")
-    if PRODUCTION
-    else env.list("CAUSEWAY_FIELD_KEYS", default=["ZGV2ZWxvcG1lbnQtb25seS1rZXktbm90LXNlY3JldCE="])
+CAUSEWAY_FIELD_KEYS: list[str] = env.list(
+    "CAUSEWAY_FIELD_KEYS", default=["ZGV2ZWxvcG1lbnQtb25seS1rZXktbm90LXNlY3JldCE="]
 )
 # Ed25519 private key (PEM file, mode 0400) that signs the audit trail's checkpoints.
 CAUSEWAY_AUDIT_KEY_FILE = env.str("CAUSEWAY_AUDIT_KEY_FILE", default=str(STATE_DIR / "keys" / "audit.pem"))
@@ -32,6 +36,15 @@ DEBUG = False
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["127.0.0.1", "localhost", "testserver"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 CAUSEWAY_BASE_URL = env.str("CAUSEWAY_BASE_URL", default="http://127.0.0.1:8000")
+# How many proxies of ours stand before the application: so many entries of X-Forwarded-For are believed.
+CAUSEWAY_PROXY_COUNT = env.int("CAUSEWAY_PROXY_COUNT", default=0)
+if PRODUCTION:
+    environment.refuse_weak(
+        secret_key=SECRET_KEY,
+        field_keys=CAUSEWAY_FIELD_KEYS,
+        allowed_hosts=ALLOWED_HOSTS,
+        base_url=CAUSEWAY_BASE_URL,
+    )
 
 # --- What an operator allows: roots, hosts, commands by name; the web can't change it ----------
 CAUSEWAY_OPERATOR_FILE = env.str("CAUSEWAY_OPERATOR_FILE", default=str(STATE_DIR / "operator.toml"))
@@ -86,7 +99,11 @@ TEMPLATES = [
 ]
 
 # --- Control database --------------------------------------------------------------------------
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{STATE_DIR / 'control.sqlite3'}")}
+CONTROL_URL_DEFAULT = f"sqlite:///{STATE_DIR / 'control.sqlite3'}"
+environment.refuse_other_database(env.str("DATABASE_URL", default=CONTROL_URL_DEFAULT))
+DATABASES = {
+    "default": environment.parsed("DATABASE_URL", lambda: env.db_url("DATABASE_URL", default=CONTROL_URL_DEFAULT))
+}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Writers queue up to 20 s instead of failing; IMMEDIATE takes the write lock at BEGIN, so that a
     # transaction that read first can't fail at its first write.
@@ -97,7 +114,11 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
     # Tests run on a file as the product does, not in memory: workers and other processes must see it too.
     _control_file = Path(DATABASES["default"]["NAME"])
-    DATABASES["default"]["TEST"] = {"NAME": str(_control_file.with_name(f"test_{_control_file.name}"))}
+    if _control_file.name != ":memory:":
+        DATABASES["default"]["TEST"] = {"NAME": str(_control_file.with_name(f"test_{_control_file.name}"))}
+else:
+    # A connection lives on between requests, and is looked at before it is used again: the server may have restarted.
+    DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- People --------------------------------------------------------------------------------------
@@ -106,6 +127,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "controlplane.proxies.client_address"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -118,6 +140,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 
 if PRODUCTION:
+    SESSION_COOKIE_NAME = "__Host-sessionid"  # the prefix makes browsers refuse one set by a neighbouring host
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
@@ -155,8 +178,9 @@ else:
     WHITENOISE_USE_FINDERS = True  # no collectstatic needed for the demo and the tests
 
 # --- Mail ---------------------------------------------------------------------------------------------
-EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+EMAIL_CONFIG = environment.parsed("EMAIL_URL", lambda: env.email_url("EMAIL_URL", default="consolemail://"))
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="causeway@localhost")
 
 # --- Celery: the database is the queue, the broker only wakes a worker --------------------------------
@@ -178,8 +202,36 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_connect_timeout": 2,
 }
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# On SIGQUIT (containers map SIGTERM to it) running tasks get this long, then their messages go back to the queue.
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 8
+CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
 CELERY_BEAT_SCHEDULE = {
+    "audit-checkpoint": {"task": "controlplane.audit.tasks.hourly_checkpoint", "schedule": 3600.0},
     "sweep": {"task": "migrations_app.sweep", "schedule": 5.0, "options": {"expires": 10}},
+}
+
+# --- Logs and error reports: no secret in them, and no report by mail ------------------------------------
+DEFAULT_EXCEPTION_REPORTER_FILTER = "controlplane.exception_filter.SecretsExceptionReporterFilter"
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"redact": {"()": "controlplane.redaction.RedactingFilter"}},
+    "formatters": {
+        "line": {
+            "()": "controlplane.logs.OneLineFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
+    # On the handler: a filter of a logger doesn't see the records of the loggers below it.
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]}},
+    "root": {"handlers": ["stderr"], "level": env.str("CAUSEWAY_LOG_LEVEL", default="INFO")},
+    "loggers": {
+        # Django's own handlers would mail error reports and print unfiltered lines.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "axes.apps": {"level": "WARNING"},  # a banner at every start
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+    },
 }
 
 # --- Rules that an operator may tighten or, for a demo, shorten ----------------------------------------

@@ -158,6 +158,12 @@ def _restore_and_read(part: Path, sha256: str, folder: Path, control: Control) -
         with open_source(restored, control) as source:
             source.check_integrity(control)
             return digest_content(source, control)
+    except (sqlite3.Error, Refused) as error:
+        if isinstance(error, Refused) and error.code == "NO_SPACE":
+            raise
+        raise Failed(
+            "BACKUP_DIFFERS", f"The backup in {folder}, restored, can't be read back: {error}", "Check the disk."
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

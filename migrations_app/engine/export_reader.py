@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
+from migrations_app.engine.artefact_files import read_regular
 from migrations_app.engine.cells import Cell, CellError, Row, decode_row
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.fingerprint import Fingerprint
@@ -39,7 +38,7 @@ class ExportChunk:
 
     def lines(self) -> list[bytes]:
         """The chunk's lines without their newlines. Raises Refused BAD_CHUNK when a byte isn't what was written."""
-        raw = _read_exactly(self.directory / self.file.name, self.file.size)
+        raw = read_regular(self.directory / self.file.name, self.file.size)
         if raw is None or hashlib.sha256(raw).hexdigest() != self.file.sha256:
             raise Refused("BAD_CHUNK", f"{self._where} is not what was exported.", _HINT)
         lines = raw.split(b"\n")
@@ -94,19 +93,6 @@ def column_getter(table: ExportTable, columns: Sequence[str] | None) -> _Selecto
             "Export again, or choose what shall happen to that column.",
         )
     return _Selector([names.index(name) for name in columns])
-
-
-def _read_exactly(path: Path, size: int) -> bytes | None:
-    """The file's bytes; None when it isn't a regular file of that size. Never follows a link, never blocks."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-            return None
-        return file.read(size + 1)
 
 
 class Export:

@@ -10,12 +10,12 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from migrations_app.engine.artefact_files import read_regular
 from migrations_app.engine.cells import HEX, PLAIN
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.fingerprint import Fingerprint, fingerprint_from_document
@@ -117,19 +117,16 @@ def read_manifest(directory: Path) -> tuple[Manifest, str]:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    if not os.path.lexists(path):
         raise Refused(
             "NO_MANIFEST",
             f"{path.parent} holds no {NAME}: it is not an export, or one that was never finished.",
             "Name the folder of a finished export, or export again.",
-        ) from None
-    with open(descriptor, "rb", opener=None) as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
-            raise Refused("BAD_MANIFEST", f"{path} is not a regular file of at most 256 MB.", _HINT)
-        return file.read()
+        )
+    raw = read_regular(path, _MAX_BYTES)
+    if raw is None:
+        raise Refused("BAD_MANIFEST", f"{path} is not a readable file of at most 256 MB.", _HINT)
+    return raw
 
 
 def _check_format(document: dict[str, Any], path: Path) -> None:

@@ -1,0 +1,93 @@
+"""The fingerprint tells whether a byte of the database changed, and takes no lock away."""
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from migrations_app.engine.control import Control
+from migrations_app.engine.errors import Cancelled, Refused
+from migrations_app.engine.fingerprint import fingerprint, fingerprint_from_document
+from tests.migrations_app.engine.artefacts import every_kind, execute
+
+
+def test_it_stays_when_nothing_was_written(tmp_path: Path) -> None:
+    path = every_kind(tmp_path / "a.sqlite")
+    before = fingerprint(path)
+    with contextlib.closing(sqlite3.connect(path)) as reader:
+        reader.execute("SELECT count(wage) FROM people").fetchall()
+    assert fingerprint(path) == before
+    assert before.main_size == path.stat().st_size
+
+
+def test_it_stays_when_a_mere_reader_makes_an_empty_log(tmp_path: Path) -> None:
+    path = every_kind(tmp_path / "a.sqlite")
+    execute(path, "PRAGMA journal_mode=WAL")
+    before = fingerprint(path)
+    (tmp_path / "a.sqlite-wal").touch()
+    assert fingerprint(path).digest == before.digest
+
+
+def test_it_changes_with_a_write_that_lies_in_the_log_only(tmp_path: Path) -> None:
+    path = every_kind(tmp_path / "a.sqlite")
+    execute(path, "PRAGMA journal_mode=WAL")
+    before = fingerprint(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("INSERT INTO log VALUES ('new')")
+        after = fingerprint(path)
+        assert after.main_sha256 == before.main_sha256
+        assert after.digest != before.digest
+
+
+def test_it_changes_with_a_hot_journal(tmp_path: Path) -> None:
+    path = every_kind(tmp_path / "a.sqlite")
+    before = fingerprint(path)
+    (tmp_path / "a.sqlite-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + b"\0" * 504)
+    assert fingerprint(path).digest != before.digest
+
+
+def test_a_lock_held_here_survives_it(tmp_path: Path) -> None:
+    path = every_kind(tmp_path / "a.sqlite")
+    code = (
+        "import sqlite3,sys; c=sqlite3.connect(sys.argv[1],timeout=0)\n"
+        "try: c.execute('BEGIN IMMEDIATE'); print('in')\n"
+        "except sqlite3.OperationalError: print('out')"
+    )
+    import subprocess
+    import sys
+
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        fingerprint(path)
+        answer = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=30)
+    assert answer.stdout.strip() == "out"
+
+
+def test_it_goes_through_a_document_unchanged_and_refuses_an_edited_one(tmp_path: Path) -> None:
+    found = fingerprint(every_kind(tmp_path / "a.sqlite"))
+    assert fingerprint_from_document(found.to_document()) == found
+    with pytest.raises(ValueError):
+        fingerprint_from_document({**found.to_document(), "wal_sha256": "0" * 64})
+    with pytest.raises(ValueError):
+        fingerprint_from_document({"digest": "x"})
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "fifo"])
+def test_what_is_no_file_is_refused_without_blocking(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    with pytest.raises(Refused) as caught:
+        fingerprint(path)
+    assert caught.value.code == ("NOT_FOUND" if kind == "missing" else "NOT_A_FILE")
+
+
+def test_it_can_be_stopped(tmp_path: Path) -> None:
+    control = Control()
+    control.stop.set()
+    with pytest.raises(Cancelled):
+        fingerprint(every_kind(tmp_path / "a.sqlite"), control)

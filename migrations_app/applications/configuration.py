@@ -60,15 +60,14 @@ def switch(pointing: Pointing, dialect: Dialect, values: PointingValues) -> Swit
     content = _read(path)
     new, notes = _new_content(pointing, dialect, content, filled)
     before, after = digest(content), digest(new)
-    old_copy = _old_copy(pointing, dialect)
     if before != after:
-        old_copy = _keep(pointing, content, dialect)
-        # The state is written first: should we die before the rename, it names a file that is not there yet.
-        _write_state(pointing, {"dialect": dialect, "before": before, "after": after, "old_copy": old_copy.name})
+        # The state comes before the rename: it names both contents, so it is right whichever of them is there.
+        _write_state(pointing, _pair(pointing, dialect, content, new))
         reached("state written")
         _replace(path, new)
     elif _state(pointing).get("dialect") != dialect:
         _write_state(pointing, {**_state(pointing), "dialect": dialect})
+    old_copy = _kept(pointing, "sqlite" if dialect == "postgresql" else "postgresql")
     if (said := current(pointing)) != dialect:
         raise Failed(
             "CONFIGURATION_NOT_SWITCHED",
@@ -93,7 +92,9 @@ def template_pattern(template: str) -> re.Pattern[str]:
 
 
 def _verdict(pointing: Pointing, key: str, value: str) -> Chosen | None:
-    """Which dialect this key's value speaks of; None when it could be either (a pool size, a host)."""
+    """Which dialect this key's value speaks of; None when it could be either (a pool size, a host), or says nothing."""
+    if not value.strip():
+        return None
     templates = {
         dialect: template.replace("{url}", "postgresql://{rest}").replace("{dialect}", dialect)
         for dialect, template in pointing.keys[key].items()
@@ -112,11 +113,13 @@ def _new_content(
 ) -> tuple[bytes, tuple[str, ...]]:
     """The way back takes the kept original, when the file is still what we wrote: byte for byte."""
     state = _state(pointing)
-    if state.get("after") == digest(content) and state.get("dialect") != dialect and state.get("old_copy"):
-        kept = _read(pointing.state_file.parent / state["old_copy"])
+    other = "sqlite" if dialect == "postgresql" else "postgresql"
+    copy = _kept(pointing, dialect)
+    if copy is not None and state.get(f"{other}_digest") == digest(content):
+        kept = _read(copy)
         now = effective(kept)
         still_right = dialect == "sqlite" or all(now.get(key) == value for key, value in filled.items())
-        if digest(kept) == state.get("before") and _says(pointing, kept) == dialect and still_right:
+        if digest(kept) == state[f"{dialect}_digest"] and _says(pointing, kept) == dialect and still_right:
             return kept, ("The file as it was before the switch was put back, byte for byte.",)
     if _says(pointing, content) == dialect and dialect == "sqlite":
         # Already there, in the application's own words (a relative path, say): nothing to correct.
@@ -188,20 +191,29 @@ def _write_state(pointing: Pointing, state: dict[str, str]) -> None:
         raise _not_written(pointing.state_file, error) from None
 
 
-def _old_copy(pointing: Pointing, dialect: Dialect) -> Path | None:
-    name = _state(pointing).get("old_copy")
+def _pair(pointing: Pointing, dialect: Dialect, old: bytes, new: bytes) -> dict[str, str]:
+    """The two contents of a switch, each by digest and kept copy, so that either can come back."""
+    other = "sqlite" if dialect == "postgresql" else "postgresql"
+    pair = {"dialect": dialect, f"{other}_digest": digest(old), f"{dialect}_digest": digest(new)}
+    pair[f"{other}_copy"] = _keep(pointing, old, other).name
+    pair[f"{dialect}_copy"] = _keep(pointing, new, dialect).name
+    reached("copies kept")
+    return pair
+
+
+def _kept(pointing: Pointing, dialect: str) -> Path | None:
+    name = _state(pointing).get(f"{dialect}_copy")
     return pointing.state_file.parent / name if name else None
 
 
-def _keep(pointing: Pointing, content: bytes, dialect: Dialect) -> Path:
-    """Keep the content that is about to be replaced; named by its digest, so a repeat can't overwrite the original."""
-    copy = pointing.state_file.parent / f"configuration-before-{dialect}-{digest(content)[:12]}"
+def _keep(pointing: Pointing, content: bytes, dialect: str) -> Path:
+    """Named by its digest, so that no later switch overwrites the original."""
+    copy = pointing.state_file.parent / f"configuration-{dialect}-{digest(content)[:12]}"
     try:
         copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(copy, content)
     except OSError as error:
         raise _not_written(copy, error) from None
-    reached("old copy kept")
     return copy
 
 

@@ -53,6 +53,8 @@ class ProcessDriver:
                 self._spawn(launch)
                 launch_id = launch.launch_id
             started = self._wait_until_started(launch_id)
+            if started.state != "running":
+                request_stop(self.state_dir, self._stop_budget())
         if started.state != "running":
             raise Failed(
                 "START_FAILED",

@@ -44,6 +44,7 @@ ACTIONS: Final[dict[str, str]] = {
     "rollback.held": "A rollback stopped and waits for a person",
     "rollback.finished": "A rollback ended",
     "plan.created": "A plan, or a revision of one, was drafted",
+    "plan.made": "A worker made a plan from the source",
     "plan.submitted": "A plan was submitted and can't change any more",
     "plan.choice_made": "A finding of a plan was decided",
     "plan.withdrawn": "A submitted plan was withdrawn",

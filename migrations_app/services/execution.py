@@ -107,7 +107,7 @@ def execute(step: RunStep) -> StepResult:
             return StepResult("failed", lost.message, code=lost.code, hint=lost.hint)
         except EngineError as error:
             return StepResult("failed", error.message, code=error.code, hint=error.hint, evidence=_findings(error))
-        except Exception as error:  # noqa: BLE001 - a step's bug must be recorded as one, or the run would hang
+        except Exception as error:  # a step's bug must be recorded as one, or the run would hang
             logger.exception("step %s of run %s errored", step.name, step.run_id)
             where = f"{type(error).__name__} in step {step.name}"
             return StepResult(

@@ -1,0 +1,196 @@
+"""Back to SQLite: one action, priced before the click; two people where rows would leave the application."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from controlplane.audit.trail import record
+from controlplane.registry.models import Role
+from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep
+from migrations_app.models.states import GateState, Phase, Price, RunKind, RunState
+from migrations_app.services.advance import advance_run, goes_back
+from migrations_app.services.errors import Forbidden, ServiceRefused, Stale
+from migrations_app.services.permissions import require_offer, require_role, roles_of
+from migrations_app.services.price import PriceTag, price_of
+from migrations_app.services.transitions import change_run, touch_run
+from migrations_app.steps.sequence import rollback_sequence
+
+BACK = (Role.OPS, Role.LEAD)
+
+
+def request_rollback(
+    *,
+    actor: Any,
+    run: MigrationRun,
+    reason: str,
+    typed_name: str,
+    rows_typed: int | None = None,
+    reauthenticated: bool = False,
+) -> RollbackRequest:
+    """Roll back at once when nothing is lost; else ask for a second person, after the rows were typed in."""
+    role = require_offer(actor, run, "roll_back")
+    if not reauthenticated:
+        raise Forbidden("PASSWORD_NEEDED", "Give your password again to roll back.")
+    if typed_name != run.application.name:
+        raise ServiceRefused("NAME_NOT_TYPED", f"Type the application's name, {run.application.name}.", status=400)
+    return file_request(
+        run=run, actor=actor, name=actor.get_username(), role=role, reason=reason, rows_typed=rows_typed
+    )
+
+
+def file_request(
+    *, run: MigrationRun, actor: Any, name: str, role: str, reason: str, rows_typed: int | None
+) -> RollbackRequest:
+    """The part that page and command line share. `actor` None: an operator at the machine, named cli:<user>."""
+    if not reason.strip():
+        raise ServiceRefused("REASON_MISSING", "Say why the run is rolled back.", status=400)
+    if goes_back(run) and run.state != RunState.HELD:
+        raise Stale("The run is being rolled back already.")
+    tag = price_of(run)
+    _require_rows(tag, rows_typed)
+    now = timezone.now()
+    alone = tag.people == 1
+    with transaction.atomic():
+        RollbackRequest.objects.filter(run=run, state=RollbackRequest.State.AGREED).update(
+            state=RollbackRequest.State.REFUSED
+        )
+        request = _store(run, actor, name, role, reason.strip(), tag, alone, now)
+        touch_run(run.pk)
+        record(
+            action="rollback.requested",
+            actor=actor or name,
+            role=role,
+            obj=run,
+            application=run.application.name,
+            payload={"run": run.pk, "price": tag.price, "rows": tag.rows, "reason": reason.strip()[:500]},
+        )
+        if alone:
+            start_rollback(run=run, now=now)
+    return request
+
+
+def agree_rollback(*, actor: Any, request: RollbackRequest, reauthenticated: bool = False) -> None:
+    """The second person agrees: the rollback starts, unless the price has changed since."""
+    run = request.run
+    role = require_role(actor, run.application, BACK, "agree to the rollback")
+    if request.requester_id == actor.pk:
+        raise Forbidden("SAME_PERSON", "You asked for this rollback; a second person must agree.")
+    if request.requester_role and roles_of(actor, run.application) <= {request.requester_role}:
+        raise Forbidden("SAME_ROLE", "Ops and a team lead decide this together; you hold the same role.")
+    if not reauthenticated:
+        raise Forbidden("PASSWORD_NEEDED", "Give your password again to agree.")
+    tag = price_of(run)
+    if tag.rows != request.rows_confirmed:
+        raise Stale(f"The rows have changed: {request.rows_confirmed} were confirmed, now it is {tag.rows}. Ask again.")
+    now = timezone.now()
+    with transaction.atomic():
+        agreed = RollbackRequest.objects.filter(pk=request.pk, state=RollbackRequest.State.WAITING).update(
+            state=RollbackRequest.State.AGREED, agreed_by=actor, agreed_at=now
+        )
+        if agreed != 1:
+            raise Stale("The request is no longer open.")
+        run.refresh_from_db()
+        record(
+            action="rollback.agreed",
+            actor=actor,
+            role=role,
+            obj=run,
+            application=run.application.name,
+            payload={"run": run.pk, "rows": request.rows_confirmed},
+            checkpoint=True,
+        )
+        start_rollback(run=run, now=now)
+
+
+def refuse_rollback(*, actor: Any, request: RollbackRequest, reason: str) -> None:
+    """Withdraw one's own request, or say no to another's."""
+    run = request.run
+    role = require_role(actor, run.application, BACK, "refuse the rollback")
+    with transaction.atomic():
+        changed = RollbackRequest.objects.filter(pk=request.pk, state=RollbackRequest.State.WAITING).update(
+            state=RollbackRequest.State.REFUSED
+        )
+        if changed != 1:
+            raise Stale("The request is no longer open.")
+        touch_run(run.pk)
+        record(
+            action="rollback.refused",
+            actor=actor,
+            role=role,
+            obj=run,
+            application=run.application.name,
+            payload={"run": run.pk, "reason": reason.strip()[:500]},
+        )
+
+
+def start_rollback(*, run: MigrationRun, now: datetime) -> None:
+    """Derive the steps back from what was done and set them going. Call inside a transaction."""
+    run.refresh_from_db()
+    if not goes_back(run):
+        _create_steps(run)
+    else:
+        run.steps.filter(phase=Phase.ROLLBACK, state__in=["failed", "errored", "in_doubt"]).update(
+            state="pending", attempts=0, finished_at=None
+        )
+    Gate.objects.filter(run=run, state=GateState.OPEN).update(state=GateState.CLOSED)
+    change_run(run, RunState.ROLLING_BACK, at=now, held_reason="", hold_requested=False)
+    record(
+        action="rollback.started",
+        actor="system",
+        obj=run,
+        application=run.application.name,
+        payload={"run": run.pk, "steps": list(run.steps.filter(phase=Phase.ROLLBACK).values_list("name", flat=True))},
+    )
+    advance_run(run=run, now=now)
+
+
+def _create_steps(run: MigrationRun) -> None:
+    last = run.steps.order_by("-position").values_list("position", flat=True)[0]
+    done = set(run.steps.exclude(state__in=["pending", "skipped"]).values_list("name", flat=True))
+    for offset, spec in enumerate(rollback_sequence(RunKind(run.kind), done), start=1):
+        RunStep.objects.create(
+            run=run,
+            position=last + offset,
+            name=spec.name,
+            title=spec.title,
+            phase=spec.phase,
+            queue=spec.queue_of(run.application),
+            on_lapse=spec.on_lapse,
+            owner=spec.owner,
+        )
+
+
+def _require_rows(tag: PriceTag, rows_typed: int | None) -> None:
+    if tag.price != Price.R3 or tag.rows is None:
+        return
+    if rows_typed != tag.rows:
+        raise ServiceRefused(
+            "ROWS_NOT_CONFIRMED",
+            f"{tag.rows} rows would leave the application now; type that number to confirm it.",
+            hint="The number may have grown since the page was loaded.",
+        )
+
+
+def _store(
+    run: MigrationRun, actor: Any, name: str, role: str, reason: str, tag: PriceTag, alone: bool, now: datetime
+) -> RollbackRequest:
+    try:
+        with transaction.atomic():
+            return RollbackRequest.objects.create(
+                run=run,
+                requested_by=name,
+                requester=actor,
+                requester_role=role,
+                reason=reason,
+                price=tag.price,
+                rows_confirmed=tag.rows,
+                state=RollbackRequest.State.AGREED if alone else RollbackRequest.State.WAITING,
+                created_at=now,
+                agreed_at=now if alone else None,
+            )
+    except IntegrityError:
+        raise Stale("A rollback has been asked for already.") from None

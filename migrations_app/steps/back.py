@@ -1,0 +1,222 @@
+"""The way back: each step restores one thing, and says what it found. Derived from what was done."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from migrations_app.applications import configuration
+from migrations_app.engine import change_queue, clean
+from migrations_app.engine.backup import restore_backup
+from migrations_app.engine.errors import EngineError, Failed
+from migrations_app.engine.fingerprint import fingerprint
+from migrations_app.engine.hash_files import hash_file
+from migrations_app.engine.sqlite_source import open_source
+from migrations_app.models.states import Phase
+from migrations_app.steps import workplace
+from migrations_app.steps.application import StopApplication, prove_application
+from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
+
+# Reasons for which the target can't be asked; the way back works all the same.
+_OUT_OF_REACH = frozenset(
+    {
+        "TARGET_UNREACHABLE",
+        "TARGET_LOST",
+        "WRONG_PASSWORD",
+        "NO_SUCH_DATABASE",
+        "NO_SUCH_ROLE",
+        "TLS_FAILED",
+        "TOO_MANY_CONNECTIONS",
+    }
+)
+
+
+class BackStop(StopApplication):
+    name = "back_stop"
+    title = "Stop the application"
+    phase = Phase.ROLLBACK
+
+
+class BackSaveChanges(Step):
+    """The rows that leave are saved first; if there are more or fewer than were confirmed, a person is asked again."""
+
+    name = "back_save_changes"
+    title = "Save what was written since the switch"
+    phase = Phase.ROLLBACK
+
+    def run(self, context: StepContext) -> StepResult:
+        url = workplace.target_url_of(context.run)
+        request = context.run.rollback_requests.filter(state="agreed").order_by("-created_at").first()
+        confirmed = request.rows_confirmed if request else None
+        try:
+            count = change_queue.count(url)
+        except EngineError as error:
+            if error.code not in _OUT_OF_REACH:
+                raise
+            return self._out_of_reach(context, confirmed, error)
+        if count.total != (confirmed or 0) and confirmed is not None:
+            raise Failed(
+                "ROWS_CHANGED",
+                f"{count.total:,} rows were written since the switch, {confirmed:,} were confirmed. "
+                "The application is stopped, so the number stays now.",
+                "Ask for the rollback again with the new number.",
+            )
+        if count.total == 0:
+            return StepResult("succeeded", "no row was written since the switch", evidence={"rows": 0})
+        path = workplace.run_directory(context.run) / f"delta_{context.run.pk}.jsonl"
+        delta = change_queue.save(url, path)
+        return StepResult(
+            "succeeded",
+            f"{delta.rows:,} rows saved to {path.name}",
+            evidence={"rows": delta.rows, "sha256": delta.sha256, "by_table": dict(count.by_table)},
+            facts={"delta": {"path": str(path), "sha256": delta.sha256, "rows": delta.rows}},
+            files=(MadeFile("delta", path, delta.sha256, path.stat().st_size),),
+        )
+
+    def _out_of_reach(self, context: StepContext, confirmed: int | None, error: EngineError) -> StepResult:
+        if confirmed is not None and confirmed > 0:
+            raise Failed(
+                "ROWS_UNKNOWN",
+                f"{confirmed:,} rows were confirmed, but PostgreSQL can no longer be asked ({error.code}).",
+                "Ask for the rollback again: it will say that the rows are unknown.",
+            )
+        context.log(f"PostgreSQL can't be asked ({error.code}): what was written there stays there, uncounted")
+        return StepResult(
+            "succeeded",
+            "PostgreSQL is out of reach: what was written since the switch is unknown and stays there",
+            evidence={"rows": "unknown", "why": error.code, "inconclusive": True},
+            facts={"changes_unknown": True},
+        )
+
+
+class BackRestoreSource(Step):
+    """The original stays untouched while its fingerprint matches; else the final backup, never the earlier one."""
+
+    name = "back_restore_source"
+    title = "The SQLite file as it was at the stop"
+    phase = Phase.ROLLBACK
+
+    def run(self, context: StepContext) -> StepResult:
+        source = workplace.source_of(context.run)
+        expected = context.facts["final_fingerprint"]["digest"]
+        now = fingerprint(source, context.control).digest if source.exists() else ""
+        if now == expected:
+            return StepResult("succeeded", "untouched since the stop", evidence={"fingerprint": now, "restored": False})
+        if context.run.facts.get("source_back", {}).get("fingerprint") == now:
+            return StepResult("succeeded", "restored already", evidence={"fingerprint": now, "restored": True})
+        if self._application_wrote(context, source):
+            # It ignored its configuration and went on with SQLite: these rows exist nowhere else.
+            return StepResult(
+                "succeeded",
+                "the application went on writing to SQLite after the switch: the file is sound and is kept",
+                evidence={"fingerprint": now, "restored": False, "kept_because": "written by the application"},
+                facts={"source_back": {"fingerprint": now}},
+            )
+        return self._restore(context, source, now)
+
+    def _application_wrote(self, context: StepContext, source: Path) -> bool:
+        check = context.run.steps.filter(name="check_application").first()
+        caught = check is not None and check.state in ("failed", "errored", "in_doubt")
+        if not caught or not source.exists():
+            return False
+        try:
+            with open_source(source, context.control) as opened:
+                opened.check_integrity(context.control)
+                return opened.schema.digest == workplace.move_plan(context.run.plan).schema_digest
+        except EngineError as error:
+            context.log(f"the SQLite file is not sound any more ({error.code}): the final backup is restored")
+            return False
+
+    def _restore(self, context: StepContext, source: Path, now: str) -> StepResult:
+        files: list[MadeFile] = []
+        if source.exists():
+            aside = workplace.run_directory(context.run) / "source-before-restore.sqlite"
+            for suffix in ("", "-wal", "-journal"):
+                if Path(f"{source}{suffix}").exists():
+                    shutil.copy2(f"{source}{suffix}", f"{aside}{suffix}")
+            kept = hash_file(str(aside))
+            if kept is not None:
+                files.append(MadeFile("source_before_restore", aside, kept[1], kept[0]))
+        backup = context.facts["final_backup"]
+        restore_backup(Path(backup["path"]), source, backup["sha256"])
+        restored = fingerprint(source, context.control).digest
+        return StepResult(
+            "succeeded",
+            "the file was not as it was at the stop: the final backup was restored, what was there is kept aside",
+            evidence={"found": now, "restored": True, "fingerprint": restored, "backup_sha256": backup["sha256"]},
+            facts={"source_back": {"fingerprint": restored}},
+            files=tuple(files),
+        )
+
+
+class BackSwitchConfiguration(Step):
+    name = "back_switch_configuration"
+    title = "Switch the configuration back"
+    phase = Phase.ROLLBACK
+
+    def run(self, context: StepContext) -> StepResult:
+        description = workplace.description_of(context.run)
+        result = configuration.switch(description.pointing, "sqlite", workplace.pointing_values(context.run))
+        return StepResult(
+            "succeeded",
+            f"{', '.join(description.pointing.keys)} say sqlite",
+            evidence={"sha256_before": result.digest_before, "sha256_after": result.digest_after},
+        )
+
+
+class BackStart(Step):
+    name = "back_start"
+    title = "Start the application on SQLite"
+    phase = Phase.ROLLBACK
+
+    def run(self, context: StepContext) -> StepResult:
+        reality = workplace.driver_of(context.run).start("sqlite", workplace.pointing_values(context.run))
+        return StepResult(
+            "succeeded",
+            f"{len(reality.processes)} processes up",
+            evidence={"processes": [{"name": p.name, "state": p.state, "port": p.port} for p in reality.processes]},
+            moments={"up_since": context.now()},
+        )
+
+
+class BackCheck(Step):
+    name = "back_check"
+    title = "The application says sqlite"
+    phase = Phase.ROLLBACK
+
+    def run(self, context: StepContext) -> StepResult:
+        return StepResult("succeeded", "endpoints green, counts equal", evidence=prove_application(context, "sqlite"))
+
+
+class BackCleanTarget(Step):
+    """The target as it was before the run; what left the application was saved before."""
+
+    name = "back_clean_target"
+    title = "Clean the target"
+    phase = Phase.ROLLBACK
+
+    def run(self, context: StepContext) -> StepResult:
+        url = workplace.target_url_of(context.run)
+        plan = workplace.move_plan(context.run.plan)
+        evidence: dict[str, Any] = {"target": url.redacted}
+        if context.facts.get("changes_unknown"):
+            return StepResult(
+                "succeeded",
+                "left as it is: rows that nobody could count may be there",
+                evidence={**evidence, "cleaned": False, "inconclusive": True},
+            )
+        try:
+            clean.remove_load(url, plan, context.run.run_key)
+            clean.remove_traces(url, context.run.run_key)
+        except EngineError as error:
+            if error.code not in _OUT_OF_REACH:
+                raise
+            return StepResult(
+                "succeeded",
+                f"PostgreSQL is out of reach ({error.code}): what was loaded is still there",
+                evidence={**evidence, "cleaned": False, "why": error.code},
+            )
+        return StepResult(
+            "succeeded", "nothing of this run is left in PostgreSQL", evidence={**evidence, "cleaned": True}
+        )

@@ -1,0 +1,150 @@
+"""After the switch: integrity in the target, answers in time, and the soak."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from migrations_app.applications.endpoints import check_endpoints, measure
+from migrations_app.engine.errors import Failed
+from migrations_app.engine.integrity import check_integrity
+from migrations_app.models.states import Phase
+from migrations_app.steps import workplace
+from migrations_app.steps.base import Step, StepContext, StepResult
+
+_REQUESTS = 10  # to each endpoint, one after the other
+
+
+class Baseline(Step):
+    """How fast the endpoints answer on SQLite: what the times afterwards are held against."""
+
+    name = "baseline"
+    title = "Endpoint times on SQLite"
+    phase = Phase.PREPARE
+
+    def run(self, context: StepContext) -> StepResult:
+        description = workplace.description_of(context.run)
+        measured = measure(description, requests=_REQUESTS)
+        answered = [asdict(one) for one in measured]
+        if not answered:
+            return StepResult("skipped", "the application has no endpoints to measure")
+        if any(one["failed"] for one in answered):
+            return StepResult(
+                "succeeded",
+                "some endpoints did not answer: no baseline for them",
+                evidence={"endpoints": answered, "inconclusive": True},
+                facts={"baseline": answered},
+            )
+        return StepResult(
+            "succeeded",
+            f"p95 {max(one['p95_ms'] for one in answered):,.0f} ms at most",
+            evidence={"endpoints": answered},
+            facts={"baseline": answered},
+        )
+
+
+class CheckIntegrity(Step):
+    name = "check_integrity"
+    title = "Data integrity"
+    phase = Phase.VERIFICATION
+
+    def run(self, context: StepContext) -> StepResult:
+        report = check_integrity(
+            workplace.target_url_of(context.run),
+            workplace.move_plan(context.run.plan),
+            environment=workplace.key_environment(context.run.application),
+            control=context.control,
+        )
+        evidence = report.to_document()
+        if report.problems:
+            raise Failed(
+                "INTEGRITY",
+                f"{len(report.problems)} problems in the target: {'; '.join(report.problems[:5])}",
+                "Open the step's evidence; roll back, or mend the data and resume.",
+            )
+        if report.inconclusive:
+            evidence["inconclusive"] = True
+        return StepResult("succeeded", report.sentence, evidence=evidence)
+
+
+class CheckPerformance(Step):
+    name = "check_performance"
+    title = "Answers in time, pool holds"
+    phase = Phase.VERIFICATION
+
+    def run(self, context: StepContext) -> StepResult:
+        description = workplace.description_of(context.run)
+        limits = context.run.plan.settings
+        alone = [asdict(one) for one in measure(description, requests=_REQUESTS)]
+        together = [asdict(one) for one in measure(description, requests=_REQUESTS, clients=limits["parallel_clients"])]
+        evidence: dict[str, Any] = {
+            "limit_ms": limits["endpoint_limit_ms"],
+            "alone": alone,
+            "parallel": together,
+            "clients": limits["parallel_clients"],
+            "baseline": context.facts.get("baseline", []),
+        }
+        if not alone:
+            return StepResult("skipped", "the application has no endpoints to measure")
+        slow = [one["name"] for one in alone if one["p95_ms"] > limits["endpoint_limit_ms"]]
+        refused = [one["name"] for one in (*alone, *together) if one["failed"]]
+        if slow or refused:
+            said = [f"{name} is slower than {limits['endpoint_limit_ms']} ms at the 95th percentile" for name in slow]
+            said += [f"{name} did not serve every request" for name in sorted(set(refused))]
+            return StepResult(
+                "failed",
+                "; ".join(said),
+                evidence=evidence,
+                code="TOO_SLOW",
+                hint="Look for missing indexes or a pool that is too small; then resume, or roll back.",
+            )
+        worst = max(one["p95_ms"] for one in alone)
+        return StepResult(
+            "succeeded", f"p95 {worst:,.0f} ms, {limits['parallel_clients']} clients served", evidence=evidence
+        )
+
+
+class Soak(Step):
+    """Repeats the endpoint checks; one missed sample is tolerated, two in a row are a gap. Alerts come later."""
+
+    name = "soak"
+    title = "Soak"
+    phase = Phase.MONITORING
+
+    def run(self, context: StepContext) -> StepResult:
+        settings = context.run.plan.settings
+        before = context.step.evidence or {}
+        now = context.now()
+        samples = int(before.get("samples", 0)) + 1
+        results = check_endpoints(workplace.description_of(context.run), "postgresql", None)
+        missed = [f"{result.name}: {result.reason}" for result in results if not result.passed]
+        row = int(before.get("missed_in_a_row", 0)) + 1 if missed else 0
+        evidence = {
+            "since": before.get("since", now.isoformat()),
+            "samples": samples,
+            "missed": int(before.get("missed", 0)) + bool(missed),
+            "missed_in_a_row": row,
+            "last": missed or ["all endpoints green"],
+            "alerts": "not watched in this version",
+        }
+        if row >= 2:
+            return StepResult(
+                "failed",
+                f"Two samples in a row failed: {'; '.join(missed)}",
+                evidence=evidence,
+                code="SOAK_GAP",
+                hint="Look at the application; resume starts the soak anew, or roll back.",
+            )
+        since = datetime.fromisoformat(str(evidence["since"]))
+        lasted = (now - since).total_seconds()
+        message = f"{samples} samples, {evidence['missed']} missed; alerts not watched"
+        if lasted < settings["soak_seconds"]:
+            left = settings["soak_seconds"] - lasted
+            return StepResult(
+                "again",
+                f"{message}; {left:,.0f} s left",
+                evidence=evidence,
+                again_after=min(settings["soak_interval_seconds"], max(left, 0.5)),
+            )
+        return StepResult("succeeded", message, evidence=evidence)

@@ -1,0 +1,63 @@
+"""Export, and the guard against a stale one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from migrations_app.engine.export import ExportResult, export_source
+from migrations_app.engine.fingerprint import Fingerprint, fingerprint
+from migrations_app.engine.sqlite_source import open_source
+from migrations_app.models.states import OnLapse, Phase
+from migrations_app.steps import workplace
+from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
+
+
+def _export(context: StepContext, taken: Fingerprint) -> ExportResult:
+    plan = workplace.move_plan(context.run.plan)
+    directory = workplace.run_directory(context.run) / "export"
+    with open_source(workplace.source_of(context.run), context.control) as source:
+        return export_source(source, plan, directory, context.control, taken)
+
+
+def _result(context: StepContext, exported: ExportResult, taken: Fingerprint, message: str) -> StepResult:
+    evidence: dict[str, Any] = {
+        "manifest_sha256": exported.sha256,
+        "source_fingerprint": taken.digest,
+        "tables": dict(exported.tables),
+    }
+    return StepResult(
+        "succeeded",
+        message,
+        evidence=evidence,
+        facts={"export": {"directory": str(exported.directory), "fingerprint": taken.digest}},
+        files=(MadeFile("export", exported.manifest_path, exported.sha256, exported.manifest_path.stat().st_size),),
+    )
+
+
+class Export(Step):
+    name = "export"
+    title = "Export"
+    phase = Phase.PREPARE
+    on_lapse = OnLapse.CONTINUE
+
+    def run(self, context: StepContext) -> StepResult:
+        taken = fingerprint(workplace.source_of(context.run), context.control)
+        exported = _export(context, taken)
+        rows = sum(exported.tables.values())
+        return _result(context, exported, taken, f"{rows:,} rows of {len(exported.tables)} tables")
+
+
+class RefreshExport(Step):
+    """If the source changed since the export, it is exported again; the application is stopped now."""
+
+    name = "refresh_export"
+    title = "Source unchanged since export"
+    phase = Phase.DATA
+    on_lapse = OnLapse.CONTINUE
+
+    def run(self, context: StepContext) -> StepResult:
+        taken = fingerprint(workplace.source_of(context.run), context.control)
+        unchanged = taken.digest == context.facts.get("export", {}).get("fingerprint")
+        exported = _export(context, taken)
+        message = "unchanged since the export" if unchanged else "changed since the export: exported again"
+        return _result(context, exported, taken, message)

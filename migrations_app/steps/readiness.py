@@ -1,0 +1,122 @@
+"""The last steps that need no engine: is there a fresh rehearsal, and the end of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from migrations_app.engine import change_queue, clean
+from migrations_app.engine.errors import Refused
+from migrations_app.models import MigrationRun
+from migrations_app.models.states import Phase, RunKind, RunState
+from migrations_app.steps import workplace
+from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
+
+
+class RehearsalIsFresh(Step):
+    name = "rehearsal_is_fresh"
+    title = "A fresh rehearsal succeeded"
+    phase = Phase.PREPARE
+    on_host = False
+
+    def run(self, context: StepContext) -> StepResult:
+        plan = context.run.plan
+        oldest = context.now() - timedelta(days=settings.CAUSEWAY_REHEARSAL_MAX_DAYS)
+        rehearsal = (
+            MigrationRun.objects.filter(
+                application=context.run.application,
+                kind=RunKind.REHEARSAL,
+                state=RunState.COMPLETED,
+                finished_at__gte=oldest,
+                plan__digest=plan.digest,
+                plan__source_schema_digest=plan.source_schema_digest,
+                plan__application_version=plan.application_version,
+            )
+            .order_by("-finished_at")
+            .first()
+        )
+        if rehearsal is None or rehearsal.finished_at is None:
+            raise Refused(
+                "NO_FRESH_REHEARSAL",
+                f"No rehearsal of this plan succeeded in the last {settings.CAUSEWAY_REHEARSAL_MAX_DAYS} days.",
+                "Rehearse this plan, then resume.",
+            )
+        return StepResult(
+            "succeeded",
+            f"rehearsal {rehearsal.pk} of {rehearsal.finished_at:%Y-%m-%d %H:%M} UTC",
+            evidence={
+                "rehearsal": rehearsal.pk,
+                "finished_at": rehearsal.finished_at.isoformat(),
+                "plan": plan.digest,
+                "downtime_seconds": rehearsal.facts.get("downtime_seconds"),
+                "rollback_seconds": rehearsal.facts.get("rollback_seconds"),
+            },
+        )
+
+
+class Complete(Step):
+    """The run stays on PostgreSQL: the queue and our traces leave the target, a report of everything is kept."""
+
+    name = "complete"
+    title = "Complete"
+    phase = Phase.SIGN_OFF
+
+    def run(self, context: StepContext) -> StepResult:
+        url = workplace.target_url_of(context.run)
+        report = self._report(context)
+        change_queue.disarm(url)
+        clean.remove_traces(url, context.run.run_key)
+        return StepResult(
+            "succeeded",
+            "no trace of the crossing is left in PostgreSQL; the report is kept",
+            evidence={"report_sha256": report.sha256},
+            files=(report,),
+        )
+
+    def _report(self, context: StepContext) -> MadeFile:
+        run = context.run
+        steps: list[dict[str, Any]] = [
+            {
+                "name": step.name,
+                "title": step.title,
+                "state": step.state,
+                "started_at": step.started_at.isoformat() if step.started_at else None,
+                "finished_at": step.finished_at.isoformat() if step.finished_at else None,
+                "message": step.message,
+                "evidence": step.evidence,
+                "evidence_digest": step.evidence_digest,
+            }
+            for step in run.steps.order_by("position")
+        ]
+        signatures = [
+            {
+                "gate": gate.code,
+                "name": a.user_name,
+                "role": a.role,
+                "state": a.state,
+                "reason": a.reason,
+                "signed_at": a.signed_at.isoformat(),
+                "plan": a.plan_digest,
+                "evidence": a.evidence_digest,
+            }
+            for gate in run.gates.all()
+            for a in gate.approvals.all()
+        ]
+        document = {
+            "run": run.pk,
+            "application": run.application.name,
+            "plan": run.plan.digest,
+            "steps": steps,
+            "signatures": signatures,
+            "artifacts": [{"kind": a.kind, "sha256": a.sha256, "size": a.size} for a in run.artifacts.all()],
+        }
+        text = json.dumps(document, indent=1, ensure_ascii=False, default=str).encode()
+        path = workplace.run_directory(run) / "report.json"
+        part = path.with_suffix(".part")
+        part.write_bytes(text)
+        part.replace(path)
+        return MadeFile("report", path, hashlib.sha256(text).hexdigest(), len(text))

@@ -1,0 +1,158 @@
+"""The way of a run: which steps and gates, in which order, for each kind; and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controlplane.registry.models import Application
+from migrations_app.models.states import GateCode, OnLapse, Phase, RunKind, Strategy
+from migrations_app.steps import application, back, backup, checks, export, move, preflight, prepare_target, readiness
+from migrations_app.steps import rehearsal as rehearsing
+from migrations_app.steps.base import Step
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One position of the way. gate is '' for steps that the system does."""
+
+    name: str
+    title: str
+    phase: Phase
+    owner: str = "system"
+    on_lapse: OnLapse = OnLapse.REDO
+    on_host: bool = True
+    gate: str = ""
+
+    def queue_of(self, moved: Application) -> str:
+        if self.gate:
+            return ""
+        return moved.host_queue if self.on_host else "common"
+
+
+def _gate(code: GateCode, phase: Phase, owner: str) -> StepSpec:
+    return StepSpec(f"gate_{code.value}", code.label, phase, owner, gate=code.value)
+
+
+_STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        preflight.Preflight(),
+        prepare_target.CreateScratch(),
+        prepare_target.PrepareTarget(),
+        backup.Backup(),
+        backup.CopySource(),
+        rehearsing.StartCopy(),
+        checks.Baseline(),
+        export.Export(),
+        readiness.RehearsalIsFresh(),
+        application.BeforeStop(),
+        application.StopApplication(),
+        backup.FinalBackup(),
+        export.RefreshExport(),
+        move.Load(),
+        move.Verify(),
+        application.ArmChangeQueue(),
+        application.SwitchConfiguration(),
+        application.StartApplication(),
+        application.CheckApplication(),
+        application.AfterStart(),
+        checks.CheckIntegrity(),
+        checks.CheckPerformance(),
+        checks.Soak(),
+        readiness.Complete(),
+        rehearsing.RehearseRollback(),
+        rehearsing.TearDown(),
+        back.BackStop(),
+        back.BackSaveChanges(),
+        back.BackRestoreSource(),
+        back.BackSwitchConfiguration(),
+        back.BackStart(),
+        back.BackCheck(),
+        back.BackCleanTarget(),
+        rehearsing.BackTearDown(),
+    )
+}
+
+_CROSSING = (
+    "stop_application",
+    "final_backup",
+    "refresh_export",
+    "load",
+    "verify",
+    "arm_change_queue",
+    "switch_configuration",
+    "start_application",
+    "check_application",
+)
+
+_PRODUCTION: tuple[str | StepSpec, ...] = (
+    _gate(GateCode.PLAN, Phase.PREPARE, "lead"),
+    "preflight",
+    "prepare_target",
+    "baseline",
+    "backup",
+    "export",
+    "rehearsal_is_fresh",
+    _gate(GateCode.GO, Phase.GO, "lead, ops"),
+    "before_stop",
+    *_CROSSING,
+    "after_start",
+    "check_integrity",
+    "check_performance",
+    _gate(GateCode.QA, Phase.VERIFICATION, "qa"),
+    "soak",
+    _gate(GateCode.SIGN_OFF, Phase.SIGN_OFF, "lead, qa, ops"),
+    "complete",
+)
+
+_REHEARSAL: tuple[str | StepSpec, ...] = (
+    "preflight",
+    "create_scratch",
+    "prepare_target",
+    "backup",
+    "copy_source",
+    "start_copy",
+    "baseline",
+    "export",
+    *_CROSSING,
+    "check_integrity",
+    "check_performance",
+    "rehearse_rollback",
+    "tear_down",
+)
+
+
+def step_named(name: str) -> Step:
+    """The step of that name. Raises KeyError."""
+    return _STEPS[name]
+
+
+def sequence_of(kind: str, strategy: str) -> tuple[StepSpec, ...]:
+    """The whole way forward. Raises ValueError for a strategy that this version doesn't have."""
+    if strategy != Strategy.OFFLINE:
+        raise ValueError(f"strategy {strategy!r} is not built")
+    names = _REHEARSAL if kind == RunKind.REHEARSAL else _PRODUCTION
+    return tuple(entry if isinstance(entry, StepSpec) else _spec(entry) for entry in names)
+
+
+def rollback_sequence(kind: str, done: set[str]) -> tuple[StepSpec, ...]:
+    """The way back, from the names of the steps that were begun: nothing that was done stays, nothing else is touched."""
+    if kind == RunKind.REHEARSAL:
+        return (_spec("back_tear_down"),)
+    names = []
+    if "stop_application" in done:
+        names.append("back_stop")
+        if "arm_change_queue" in done:
+            names.append("back_save_changes")
+        if "final_backup" in done:
+            names.append("back_restore_source")
+        if "switch_configuration" in done:
+            names.append("back_switch_configuration")
+        names += ["back_start", "back_check"]
+    names.append("back_clean_target")
+    return tuple(_spec(name) for name in names)
+
+
+def _spec(name: str) -> StepSpec:
+    step = _STEPS[name]
+    return StepSpec(step.name, step.title, step.phase, step.owner, step.on_lapse, step.on_host)

@@ -14,7 +14,7 @@ MASK = "***"
 
 # A password may hold an unencoded "/" or "@" (a bad URL, but errors quote bad URLs): take all up to the last @.
 # Every run is bounded: a log line may hold a megabyte of hex, and an unbounded run would take quadratic time on it.
-_URL = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]{0,30})://(?P<userinfo>[^\s\"'<>]*)@")
+_URL = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.\-]{0,30})://(?P<userinfo>[^\s\"'<>]{0,512})@")
 _WEB_AUTHORITY_ONLY = re.compile(r"[^/?#]*\Z")
 _NAMES = (
     r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credentials?|authorization|"
@@ -22,7 +22,7 @@ _NAMES = (
 )
 _QUOTED = r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\""
 _VALUE = rf"(?P<value>{_QUOTED}|(?:bearer |basic )?[^\s,;&'\")\]}}]+)"
-_NAME = rf"[\w.-]{{0,40}}{_NAMES}[\w.-]{{0,40}}[\"']?\s{{0,4}}"
+_NAME = rf"{_NAMES}[\w.-]{{0,40}}[\"']?\s{{0,4}}"
 _PAIR = re.compile(rf"(?i)(?P<name>{_NAME}[=:]\s{{0,4}}){_VALUE}")
 _ASSIGNMENT = re.compile(rf"(?i)(?P<name>{_NAME}=\s{{0,4}}){_VALUE}")
 _SQL = re.compile(rf"(?i)(?P<name>\bpassword\s+)(?P<value>{_QUOTED})")

@@ -17,7 +17,7 @@ from migrations_app.steps.workplace import target_url_of
 
 @dataclass(frozen=True)
 class PriceTag:
-    """rows None: unknown, because the target can't be asked; by_table: {table: {'insert': n, 'update': n, 'delete': n}}."""
+    """rows None: the target can't be asked. by_table: {table: {'insert': n, 'update': n, 'delete': n}}."""
 
     price: Price
     rows: int | None

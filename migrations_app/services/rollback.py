@@ -42,6 +42,21 @@ def request_rollback(
     )
 
 
+def request_rollback_by_operator(*, run: MigrationRun, login: str, reason: str) -> RollbackRequest:
+    """From the command line: whoever has the machine is `cli:<login>`. The rows are taken as they are now; where any
+    would leave, a second person confirms them in the web UI."""
+    states = (RunState.RUNNING, RunState.WAITING, RunState.HELD)
+    if run.state not in states:
+        raise ServiceRefused("WRONG_STATE", f"Run {run.pk} is {run.get_state_display().lower()}: nothing to roll back.")
+    rows = price_of(run).rows
+    return file_request(run=run, actor=None, name=f"cli:{login}", role="", reason=reason, rows_typed=rows)
+
+
+def preview_rollback(run: MigrationRun) -> list[str]:
+    """The titles of the steps that a rollback would do now, in order."""
+    return [spec.title for spec in rollback_sequence(RunKind(run.kind), _begun(run))]
+
+
 def file_request(
     *, run: MigrationRun, actor: Any, name: str, role: str, reason: str, rows_typed: int | None
 ) -> RollbackRequest:
@@ -150,8 +165,7 @@ def start_rollback(*, run: MigrationRun, now: datetime) -> None:
 
 def _create_steps(run: MigrationRun) -> None:
     last = run.steps.order_by("-position").values_list("position", flat=True)[0]
-    done = set(run.steps.exclude(state__in=["pending", "skipped"]).values_list("name", flat=True))
-    for offset, spec in enumerate(rollback_sequence(RunKind(run.kind), done), start=1):
+    for offset, spec in enumerate(rollback_sequence(RunKind(run.kind), _begun(run)), start=1):
         RunStep.objects.create(
             run=run,
             position=last + offset,
@@ -162,6 +176,10 @@ def _create_steps(run: MigrationRun) -> None:
             on_lapse=spec.on_lapse,
             owner=spec.owner,
         )
+
+
+def _begun(run: MigrationRun) -> set[str]:
+    return set(run.steps.exclude(state__in=["pending", "skipped"]).values_list("name", flat=True))
 
 
 def _require_rows(tag: PriceTag, rows_typed: int | None) -> None:

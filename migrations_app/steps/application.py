@@ -37,7 +37,7 @@ def run_hook(context: StepContext, command: CommandSpec | None, purpose: str) ->
 
 
 def prove_application(context: StepContext, dialect: Dialect) -> dict[str, Any]:
-    """Endpoints green, counts equal, and its own word about its database. Raises Failed naming each thing that isn't."""
+    """Endpoints green, counts equal, its own word about its database. Raises Failed naming each thing that isn't."""
     description = workplace.description_of(context.run)
     if dialect == "postgresql":
         counts = count_rows(workplace.move_plan(context.run.plan), workplace.target_url_of(context.run))
@@ -103,7 +103,7 @@ class StopApplication(Step):
 
 
 class ArmChangeQueue(Step):
-    """From before the start every insert, update and delete in the target is known, so that a rollback has its price."""
+    """From before the start every change in the target is known, so that a rollback has its price."""
 
     name = "arm_change_queue"
     title = "Count changes from here on"

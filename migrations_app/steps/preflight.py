@@ -42,7 +42,8 @@ class Preflight(Step):
             first = findings[0]
             raise Refused(
                 "PLAN_NO_LONGER_FITS",
-                f"{len(findings)} values no longer fit the plan; the first: {first.table}.{first.column} {first.message}",
+                f"{len(findings)} findings: values no longer fit the plan; the first, {first.table}.{first.column}: "
+                f"{first.message}",
                 "Make a new revision of the plan.",
             )
         context.log(f"{path}: integrity_check ok, schema and values fit the plan")
@@ -94,7 +95,8 @@ class Preflight(Step):
         if result.exit_status != 0:
             raise Failed(
                 "DRIVER_MISSING",
-                f"The application's check of its PostgreSQL driver ended with {result.exit_status}: {result.output[-500:]}",
+                f"The application's check of its PostgreSQL driver ended with {result.exit_status}: "
+                f"{result.output[-500:]}",
                 "Install the driver (psycopg2-binary, say) in the application's environment.",
             )
         return {"checked": True, "command": command.name, "output": result.output[-500:]}

@@ -136,7 +136,7 @@ def sequence_of(kind: str, strategy: str) -> tuple[StepSpec, ...]:
 
 
 def rollback_sequence(kind: str, done: set[str]) -> tuple[StepSpec, ...]:
-    """The way back, from the names of the steps that were begun: nothing that was done stays, nothing else is touched."""
+    """The way back, from the names of the steps that were begun: what was done is undone, nothing else touched."""
     if kind == RunKind.REHEARSAL:
         return (_spec("back_tear_down"),)
     names = []

@@ -1,0 +1,265 @@
+"""What pages say, computed from rows: no decisions here, and nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from controlplane.registry.models import Role
+from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep
+from migrations_app.models.states import (
+    RUN_FINISHED,
+    GateState,
+    Phase,
+    RunKind,
+    RunState,
+    StepState,
+)
+from migrations_app.services.advance import next_step
+from migrations_app.services.gates import gate_view
+from migrations_app.services.permissions import roles_of
+from migrations_app.services.price import PriceTag
+from migrations_app.services.schedule import last_safe_moment, rollback_seconds
+from migrations_app.services.words import in_words
+
+__all__ = ["headline", "last_safe_moment", "needs_me", "rollback_seconds", "tables", "timeline", "verification"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A run that waits for this person, and the one thing to do about it."""
+
+    run: MigrationRun
+    why: str
+    action_label: str
+    url_name: str
+    gate_code: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer first, then what it means; tone and shape as in the status component."""
+
+    answer: str
+    meaning: str
+    tone: str  # quiet, live, good, care, alarm
+    shape: str  # a state of the status table
+
+
+@dataclass(frozen=True)
+class TimelineRow:
+    phase: str
+    title: str
+    state: str
+    owner: str
+    planned_start: datetime | None
+    planned_end: datetime | None
+    actual_start: datetime | None
+    actual_end: datetime | None
+    planned_seconds: int
+
+
+@dataclass(frozen=True)
+class TableRow:
+    name: str
+    state: str  # pending, running, succeeded
+    done: int
+    total: int
+
+
+def needs_me(user: Any) -> list[Need]:
+    """The runs that wait for something this user can supply, the oldest first."""
+    found = []
+    runs = MigrationRun.objects.visible_to(user).exclude(state__in=sorted(RUN_FINISHED)).order_by("created_at")
+    for run in runs.select_related("application", "plan"):
+        need = _need(run, user)
+        if need is not None:
+            found.append(need)
+    return found
+
+
+def _need(run: MigrationRun, user: Any) -> Need | None:
+    roles = roles_of(user, run.application)
+    request = run.rollback_requests.filter(state=RollbackRequest.State.WAITING).first()
+    if request and request.requester_id != user.pk and roles & {Role.OPS, Role.LEAD} - {request.requester_role}:
+        rows = "an unknown number of" if request.rows_confirmed is None else f"{request.rows_confirmed:,}"
+        why = f"{request.requested_by} asks to roll back and give up {rows} rows: {request.reason}"
+        return Need(run, why, "Agree or refuse", "run_rollback")
+    if run.state == RunState.HELD and roles & {Role.OPS, Role.LEAD}:
+        return Need(run, run.held_reason, "Look and decide", "run")
+    if run.state == RunState.APPROVED and Role.OPS in roles:
+        return Need(run, "Approved. It can be started.", "Start the run", "run")
+    gate = run.gates.filter(state=GateState.OPEN).first()
+    if gate is None or run.state not in (RunState.WAITING, RunState.AWAITING_APPROVAL):
+        return None
+    view = gate_view(gate, user)
+    if view.mine.allowed:
+        signed = ", ".join(f"{line.name} as {line.role_label.lower()}" for line in view.signatures if line.name)
+        why = f"{gate.get_code_display()}. {f'Signed by {signed}. ' if signed else ''}Your signature is missing."
+        return Need(run, why, "Review and sign", "run_sign", gate.code)
+    mine_open = run.items.filter(prover__in=_provers(roles), state__in=["open", "stale", "inconclusive"])
+    count = mine_open.filter(level="mandatory").count()
+    if gate.code in ("qa", "sign_off") and count:
+        return Need(
+            run,
+            f"{count} checks are yours to record before {gate.get_code_display()}.",
+            "Open the checklist",
+            "run_checklist",
+        )
+    return None
+
+
+def _provers(roles: frozenset[str]) -> list[str]:
+    provers = ["qa"] if Role.QA in roles else []
+    return provers + (["ops"] if roles & {Role.OPS, Role.LEAD} else [])
+
+
+def headline(run: MigrationRun, price: PriceTag | None = None) -> Headline:
+    """Where are we, and can we still go back?"""
+    step = next_step(run)
+    safe = _safety(run, price)
+    if run.state == RunState.RUNNING and step is not None:
+        return Headline(_doing(run, step), safe, "live", "running")
+    if run.state == RunState.ROLLING_BACK:
+        title = step.title if step else "ending"
+        return Headline(f"Rolling back: {title[0].lower()}{title[1:]}", safe, "live", "rolling_back")
+    if run.state in (RunState.WAITING, RunState.AWAITING_APPROVAL):
+        gate = run.gates.filter(state=GateState.OPEN).first()
+        return Headline(_waiting(gate), safe, "live", "waiting")
+    if run.state == RunState.HELD:
+        return Headline("Held: a person must decide", f"{run.held_reason} {safe}".strip(), "alarm", "held")
+    return _resting(run, safe)
+
+
+def _resting(run: MigrationRun, safe: str) -> Headline:
+    if run.state == RunState.COMPLETED:
+        if run.kind == RunKind.REHEARSAL:
+            down, back = run.facts.get("downtime_seconds"), run.facts.get("rollback_seconds")
+            meaning = "Production was not touched."
+            if down is not None and back is not None:
+                meaning = f"Down {in_words(down)}, rollback {in_words(back)}. Production was not touched."
+            return Headline("Rehearsed, and every cell equal", meaning, "good", "completed")
+        return Headline(
+            f"{run.application.name} runs on PostgreSQL", "Signed off. Every cell was equal.", "good", "completed"
+        )
+    if run.state == RunState.ROLLED_BACK:
+        if run.kind == RunKind.REHEARSAL:
+            return Headline("The rehearsal was taken down", "Production was not touched.", "quiet", "rolled_back")
+        delta = run.facts.get("delta", {}).get("rows")
+        kept = f"{delta:,} rows written to PostgreSQL were saved to a file." if delta else "Nothing was lost."
+        return Headline(f"Rolled back: {run.application.name} runs on SQLite", kept, "quiet", "rolled_back")
+    if run.state == RunState.APPROVED:
+        return Headline("Approved, not yet started", "The application is untouched.", "live", "approved")
+    if run.state == RunState.DRAFT:
+        return Headline("A draft", run.held_reason or "Nothing has happened yet.", "quiet", "draft")
+    return Headline(run.get_state_display(), run.held_reason or safe, "quiet", run.state)
+
+
+def _doing(run: MigrationRun, step: RunStep) -> str:
+    if step.name == "load" and step.progress.get("tables"):
+        rows = tables(run)
+        return f"Loading, {sum(row.state == 'succeeded' for row in rows)} of {len(rows)} tables"
+    verb = step.title if step.state == StepState.RUNNING else f"Next: {step.title}"
+    return verb
+
+
+def _waiting(gate: Gate | None) -> str:
+    if gate is None:
+        return "Waiting"
+    signed = {a.role for a in gate.approvals.filter(state="valid")}
+    names = {"plan": ["lead"], "go": ["lead", "ops"], "qa": ["qa"], "sign_off": ["lead", "qa", "ops"]}[gate.code]
+    return f"{gate.get_code_display()}: {len(signed)} of {len(names)} signed"
+
+
+def _safety(run: MigrationRun, price: PriceTag | None) -> str:
+    if run.kind == RunKind.REHEARSAL:
+        return "A rehearsal: production is not touched."
+    if run.state in RUN_FINISHED or price is None:
+        return ""
+    parts = [f"You can still go back: {price.sentence[0].lower()}{price.sentence[1:]}"]
+    if price.seconds is not None:
+        parts.append(f"About {in_words(price.seconds)}.")
+    moment = last_safe_moment(run)
+    if moment is not None:
+        parts.append(f"Last safe moment {moment:%H:%M} UTC.")
+    return " ".join(parts)
+
+
+def timeline(run: MigrationRun, now: datetime | None = None) -> list[TimelineRow]:
+    """One row a phase: planned from the rehearsal or the runbook, actual from the steps."""
+    now = now or timezone.now()
+    start = run.started_at or now
+    rows = []
+    planned = start
+    for phase in Phase:
+        steps = [step for step in run.steps.all() if step.phase == phase]
+        if not steps:
+            continue
+        seconds = sum(step.planned_seconds or 0 for step in steps)
+        begun = [step.started_at for step in steps if step.started_at]
+        ended = [step.finished_at for step in steps if step.finished_at]
+        all_done = all(step.is_done for step in steps)
+        rows.append(
+            TimelineRow(
+                phase=phase.value,
+                title=phase.label,
+                state=_phase_state(steps),
+                owner=", ".join(dict.fromkeys(step.owner for step in steps if step.owner != "system")) or "system",
+                planned_start=planned if seconds else None,
+                planned_end=planned + timedelta(seconds=seconds) if seconds else None,
+                actual_start=min(begun) if begun else None,
+                actual_end=max(ended) if ended and all_done else None,
+                planned_seconds=seconds,
+            )
+        )
+        planned += timedelta(seconds=seconds)
+    return rows
+
+
+def _phase_state(steps: list[RunStep]) -> str:
+    states = {step.state for step in steps}
+    for bad in (StepState.ERRORED, StepState.FAILED, StepState.IN_DOUBT):
+        if bad in states:
+            return str(bad)
+    if all(step.is_done for step in steps):
+        return str(StepState.SUCCEEDED)
+    if StepState.RUNNING in states or StepState.SUCCEEDED in states:
+        return str(StepState.RUNNING)
+    if any(step.is_gate and step.started_at for step in steps):
+        return "waiting"
+    return str(StepState.PENDING)
+
+
+def tables(run: MigrationRun) -> list[TableRow]:
+    """Per-table progress of the load: what is under way first, then what is to come, then what is done."""
+    step = run.steps.filter(name="load").first()
+    if step is None:
+        return []
+    totals: dict[str, int] = dict(run.plan.profile.get("tables", {}))
+    loaded = step.evidence.get("tables", {})
+    seen = step.progress.get("tables", {}) if step.state == StepState.RUNNING else {}
+    rows = []
+    for name, planned in totals.items():
+        done, total = seen.get(name, [0, planned])
+        if step.state == StepState.SUCCEEDED:
+            done = total = loaded.get(name, planned)
+        total = total or planned
+        state = (
+            "succeeded"
+            if step.state == StepState.SUCCEEDED or (name in seen and done >= total)
+            else ("running" if done else "pending")
+        )
+        rows.append(TableRow(name, state, done, total))
+    order = {"running": 0, "pending": 1, "succeeded": 2}
+    return sorted(rows, key=lambda row: (order[row.state], -row.total, row.name))
+
+
+def verification(run: MigrationRun) -> dict[str, Any] | None:
+    """The verify step's evidence (engine/compare.py, VerifyResult.to_document()), None when it hasn't run."""
+    step = run.steps.filter(name="verify").first()
+    if step is None or not step.evidence:
+        return None
+    return {**step.evidence, "digest": step.evidence_digest, "finished_at": step.finished_at}

@@ -73,6 +73,14 @@ def encode_row(row: Sequence[Cell], hex_positions: Sequence[int] = ()) -> bytes:
     return text.encode() + b"\n"
 
 
+def encode_object(names: Sequence[str], row: Sequence[Cell]) -> str:
+    """One row as a JSON object, for a single document. `names` are distinct."""
+    try:
+        return _encode(dict(zip(names, row, strict=True)))
+    except ValueError:
+        return _encode({name: _finite(cell) for name, cell in zip(names, row, strict=True)})
+
+
 def encode_cell(cell: Cell) -> str:
     """One cell's JSON text, as it stands in a line (row keys in findings and reports are made of these)."""
     return _encode(_finite(cell))
@@ -120,7 +128,7 @@ def _check_cells(cells: list[Any], *, may_hold_surrogates: bool) -> None:
             if not MIN_INTEGER <= cell <= MAX_INTEGER:
                 raise CellError("an integer of more than 64 bits")
         elif kind is str:
-            if may_hold_surrogates and not _is_unicode(cell):
+            if may_hold_surrogates and not is_unicode(cell):
                 raise CellError("a lone surrogate")
         elif kind is list or kind is bool:
             raise CellError("a cell can't be an array, true or false")
@@ -131,7 +139,8 @@ def _check_cells(cells: list[Any], *, may_hold_surrogates: bool) -> None:
             cells[position] = cell.value
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """False for text with a lone surrogate, which no encoding of Unicode can hold."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -141,6 +150,12 @@ def _is_unicode(text: str) -> bool:
 
 def _no_constant(name: str) -> object:
     raise CellError(f"{name} is no number")
+
+
+def unwrap(tag: str, value: str) -> Cell:
+    """The cell that stands for {tag: value}. Raises CellError."""
+    cell = _unwrapped([(tag, value)])
+    return cell.value if isinstance(cell, _Infinity) else cell
 
 
 def _unwrapped(pairs: list[tuple[str, Any]]) -> bytes | InvalidText | _Infinity:

@@ -6,7 +6,7 @@ row, as long as each conversion returns the text that PostgreSQL prints (convers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from migrations_app.engine.cells import Row, encode_key
 from migrations_app.engine.conversions import RowUnfit, row_converter
@@ -41,6 +41,16 @@ def _unescape_letters(text: str) -> str:
     return text
 
 
+def join(texts: Iterable[str | None]) -> str:
+    """Converted cells as one line, without its newline."""
+    return "\t".join([NULL if text is None else escape(text) for text in texts])
+
+
+def split(line: str) -> list[str | None]:
+    """The cells of a line that COPY TO wrote."""
+    return [unescape(field) for field in line.split("\t")]
+
+
 class LineWriter:
     """Makes the lines of one table. `columns` are the source's names in the order in which rows must come."""
 
@@ -51,13 +61,13 @@ class LineWriter:
         self.key_positions = tuple(self.columns.index(name) for name in table.key if name in self.columns)
         self._convert = row_converter(table)
 
-    def line(self, row: Row) -> str | None:
-        """The line without its newline; None for a row that the plan leaves out.
+    def texts(self, row: Row) -> tuple[str | None, ...] | None:
+        """The converted cells, as PostgreSQL prints them; None for a row that the plan leaves out.
 
         Raises Failed VALUE_UNFIT naming table, column and row, never the value.
         """
         try:
-            texts = self._convert(row)
+            return self._convert(row)
         except RowUnfit as error:
             raise Failed(
                 "VALUE_UNFIT",
@@ -65,7 +75,11 @@ class LineWriter:
                 f" {error.why}.",
                 "The source changed since the plan was made: plan again.",
             ) from None
-        return None if texts is None else "\t".join([NULL if text is None else escape(text) for text in texts])
+
+    def line(self, row: Row) -> str | None:
+        """The line without its newline; None for a row that the plan leaves out. Raises as texts() does."""
+        texts = self.texts(row)
+        return None if texts is None else join(texts)
 
     def row_key(self, row: Row) -> str:
         """JSON text of the row's key; '' when only the rowid identifies it."""

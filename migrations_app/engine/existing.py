@@ -185,7 +185,7 @@ def put_back(cursor: Cursor, plan: MovePlan, run_key: str, source_sequences: Map
 
     Raises Failed FOREIGN_KEY_VIOLATED (unless a choice says NOT VALID) and SCHEMA_NOT_RESTORED.
     """
-    loose = _not_valid(plan)
+    loose = not_valid_keys(plan)
     _restore_foreign_keys(cursor, plan, run_key, loose)
     _restore_triggers(cursor, run_key)
     sequences.set_sequences(cursor, plan, plan.target_schema, source_sequences)
@@ -195,7 +195,7 @@ def put_back(cursor: Cursor, plan: MovePlan, run_key: str, source_sequences: Map
         cursor.execute(f"DROP TABLE IF EXISTS {qualified(LEDGER_SCHEMA, seed)}")
 
 
-def _not_valid(plan: MovePlan) -> set[tuple[str, str]]:
+def not_valid_keys(plan: MovePlan) -> set[tuple[str, str]]:
     """(target table, constraint) of foreign keys whose orphans someone accepted: the key comes back NOT VALID."""
     return {
         (table.target_name, each.name)

@@ -159,7 +159,11 @@ class TableComparison:
 
     def _order(self, position: int) -> str:
         name = quote(self.writer.target_columns[position])
-        return name if position in self.integers else f'{name}::text COLLATE "C"'
+        if position in self.integers:
+            return name
+        if self.table.loaded_columns[position].target_type == "text":
+            return f'{name} COLLATE "C"'  # an index under that collation gives this order without sorting
+        return f"format('%s', {name}) COLLATE \"C\""  # by what COPY prints, whatever the type's own order
 
     # The second way
 

@@ -1,4 +1,15 @@
-from django.contrib import admin
-from django.urls import path
+"""Where everything is."""
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("", include("monitoring_app.urls")),
+    path("", include("migrations_app.urls")),
+]
+
+handler400 = "migrations_app.views.problems.bad_request"
+handler403 = "migrations_app.views.problems.forbidden"
+handler404 = "migrations_app.views.problems.not_found"
+handler500 = "migrations_app.views.problems.server_error"

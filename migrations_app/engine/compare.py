@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
 
 from migrations_app.engine import ledger
 from migrations_app.engine.cells import Row
+from migrations_app.engine.compare_encrypted import check_encrypted
 from migrations_app.engine.compare_rows import Difference, Differences, TableCheck, TableComparison
 from migrations_app.engine.compare_schema import compare_schema, compare_sequences, count_orphans, table_exists
 from migrations_app.engine.control import Control
-from migrations_app.engine.copy_out import LinesOut
-from migrations_app.engine.copy_text import split
-from migrations_app.engine.decrypt import CellOpener, DecryptCheck
+from migrations_app.engine.decrypt import DecryptCheck
 from migrations_app.engine.ledger import ObjectRecord
-from migrations_app.engine.pg_names import qualified, quote
-from migrations_app.engine.plan import EncryptedColumn, MovePlan, TablePlan
+from migrations_app.engine.plan import MovePlan, TablePlan
 from migrations_app.engine.schema import SourceSchema
 from migrations_app.engine.target import Connection, application_name, cancelling, connect, transaction
 from migrations_app.engine.target_url import TargetUrl
@@ -52,6 +49,10 @@ class VerifyResult:
     inconclusive: tuple[str, ...] = ()
     changed: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_document(self) -> dict[str, Any]:
+        """JSON-able; what the verification page and the evidence show."""
+        return asdict(self)
 
 
 def verify(
@@ -147,8 +148,14 @@ class _Verification:
                 self.found.add(difference)
             self.seconds["constraints"] = round(time.monotonic() - started, 3)
             started = time.monotonic()
+            names = {table.name for table in there}
             for column in self.plan.encrypted:
-                self._encrypted(connection, column, {table.name for table in there})
+                result = check_encrypted(
+                    connection, self.plan, column, self.environment, self.control, present=column.table in names
+                )
+                self.decrypted.append(result.check)
+                for difference in result.differences:
+                    self.found.add(difference)
             self.seconds["decrypt"] = round(time.monotonic() - started, 3)
 
     def _table(self, connection: Connection, table: TablePlan) -> None:
@@ -161,34 +168,3 @@ class _Verification:
             self.found.add(difference)
         self.found.count += differences.count - len(differences.kept)
         self.control.progress("verify", table.name, check.rows, check.rows)
-
-    def _encrypted(self, connection: Connection, column: EncryptedColumn, there: set[str]) -> None:
-        """Every cell of the column must open. A cell that doesn't is a difference 'not_decryptable', value unsaid."""
-        opener = CellOpener(column, self.environment)
-        if column.table not in there:
-            opener.inconclusive = "the target has no such table"
-        if opener.inconclusive:
-            self.decrypted.append(DecryptCheck(column.table, column.column, inconclusive=opener.inconclusive))
-            return
-        table = self.plan.table(column.table)
-        names = {each.name: each.target_name for each in table.loaded_columns}
-        key = [name for name in table.key if name in names]
-        wanted = ", ".join(quote(names[name]) for name in (*key, column.column))
-        sql = f"COPY (SELECT {wanted} FROM {qualified(self.plan.target_schema, table.target_name)}) TO STDOUT"
-        cells = opened = nulls = 0
-        with LinesOut(connection, sql, self.control, f"opening {table.name}.{column.column}") as lines:
-            for raw in lines:
-                *key_texts, cell = split(raw.decode())
-                if cell is None:
-                    nulls += 1
-                    continue
-                cells += 1
-                if opener.opens(cell):
-                    opened += 1
-                else:
-                    self.found.add(Difference(table.name, _key(key_texts), column.column, "not_decryptable"))
-        self.decrypted.append(DecryptCheck(column.table, column.column, cells, opened, nulls))
-
-
-def _key(texts: Sequence[str | None]) -> str:
-    return json.dumps(list(texts), ensure_ascii=False, separators=(",", ":"))

@@ -57,4 +57,11 @@ def _after_the_switch(run: MigrationRun, seconds: int | None, now: datetime) -> 
         f"{count.total:,} rows were written to PostgreSQL since the switch. They are saved to a file first and leave "
         "the application."
     )
-    return PriceTag(Price.R3, count.total, dict(count.by_table), seconds, sentence, 2, now)
+    return PriceTag(Price.R3, count.total, _operations(count), seconds, sentence, 2, now)
+
+
+def _operations(count: change_queue.ChangeCount) -> dict[str, dict[str, int]]:
+    return {
+        name: {"insert": changes.inserts, "update": changes.updates, "delete": changes.deletes + changes.truncates}
+        for name, changes in count.by_table.items()
+    }

@@ -110,9 +110,9 @@ class ArmChangeQueue(Step):
     phase = Phase.RESTART
 
     def run(self, context: StepContext) -> StepResult:
-        tables = change_queue.arm(
-            workplace.target_url_of(context.run), workplace.move_plan(context.run.plan), context.run.run_key
-        )
+        plan = workplace.move_plan(context.run.plan)
+        change_queue.arm(workplace.target_url_of(context.run), plan)
+        tables = [table.name for table in plan.tables if table.is_loaded]
         return StepResult("succeeded", f"{len(tables)} tables watched", evidence={"tables": sorted(tables)})
 
 

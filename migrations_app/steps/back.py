@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,11 @@ class BackSaveChanges(Step):
         return StepResult(
             "succeeded",
             f"{delta.rows:,} rows saved to {path.name}",
-            evidence={"rows": delta.rows, "sha256": delta.sha256, "by_table": dict(count.by_table)},
+            evidence={
+                "rows": delta.rows,
+                "sha256": delta.sha256,
+                "by_table": {name: asdict(changes) for name, changes in count.by_table.items()},
+            },
             facts={"delta": {"path": str(path), "sha256": delta.sha256, "rows": delta.rows}},
             files=(MadeFile("delta", path, delta.sha256, path.stat().st_size),),
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from migrations_app.engine import lease as target_lease
-from migrations_app.engine.compare import verify
+from migrations_app.engine.compare import VerifyResult, verify
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.export_reader import open_export
 from migrations_app.engine.fingerprint import fingerprint
@@ -23,6 +23,12 @@ _LEASE_WAIT = 20.0
 
 def holder_of(context: StepContext) -> str:
     return f"causeway step {context.step.pk} attempt {context.token}"
+
+
+def _what_differs(result: VerifyResult) -> str:
+    if result.difference_count:
+        return f"{result.difference_count:,} things differ between SQLite and PostgreSQL."
+    return f"Not everything could be proved: {'; '.join(result.inconclusive)}."
 
 
 class Load(Step):
@@ -91,10 +97,9 @@ class Verify(Step):
             )
         evidence = result.to_document()
         if not result.equal:
-            count = sum(table["differences"] for table in evidence["tables"])
             return StepResult(
                 "failed",
-                f"{count:,} values differ between SQLite and PostgreSQL.",
+                _what_differs(result),
                 evidence=evidence,
                 code="DIFFERENT",
                 hint="Open the verification page; then roll back, or mend the cause and resume.",

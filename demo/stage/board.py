@@ -1,0 +1,30 @@
+"""What the demo shows when it is up: where to go, as whom, and what waits for whom."""
+
+from __future__ import annotations
+
+from demo.stage.people import PEOPLE
+from demo.stage.stage import Stage
+
+
+def show(stage: Stage) -> None:
+    """Print it."""
+    from migrations_app.services.overview import needs_me
+
+    say = stage.console.plain
+    say()
+    say(f"Causeway      {stage.address}/")
+    for installation in stage.installations:
+        say(f"{installation.name:<13} {installation.address}/")
+    say()
+    say("Sign in as    password             role        ")
+    for person in PEOPLE:
+        say(f"{person.name:<13} {stage.passwords[person.name]:<20} {person.title}: {person.does}")
+    say()
+    say("What waits for whom")
+    for person in PEOPLE:
+        for need in needs_me(stage.people[person.name]) if person.role else []:
+            say(f"  {person.name:<11} {need.run}: {need.why}")
+    say()
+    say(f"Logs {stage.home.path / 'logs'}; mails {stage.home.path / 'mail'}; evidence {stage.home.path / 'artifacts'}")
+    say("Ctrl-C ends everything; the next `make demo` goes on from here; `make demo ARGS=--fresh` begins anew.")
+    say()

@@ -45,3 +45,16 @@ def test_a_port_of_another_program_is_refused(servers_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(EmbeddedError) as caught:
         EmbeddedBroker(servers_dir, port=other.getsockname()[1]).start()
     assert caught.value.code == "broker.port"
+
+
+def test_another_broker_on_the_port_does_not_pass_for_ours(
+    servers_dir: Path, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the other had taken the port between our look and our start; it even knows the password.
+    (servers_dir / "password").write_text((broker.home / "password").read_text())
+    (servers_dir / "port").write_text(str(broker.port))
+    monkeypatch.setattr("controlplane.embedded.broker.is_free", lambda port: True)
+    with pytest.raises(EmbeddedError) as caught:
+        EmbeddedBroker(servers_dir).start()
+    assert caught.value.code in {"broker.foreign", "broker.start"}
+    assert broker.running

@@ -129,3 +129,19 @@ def test_data_of_another_major_version_is_refused(servers_dir: Path) -> None:
     with pytest.raises(EmbeddedError) as caught:
         server.start()
     assert caught.value.code == "postgres.version"
+
+
+def test_another_server_on_the_port_does_not_pass_for_ours(
+    servers_dir: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedPostgres(servers_dir) as ours:
+        pass
+    # As if the other had taken the port between our look and our start; it even knows the password.
+    (ours.home / "password").write_text((postgres.home / "password").read_text())
+    (ours.home / "port").write_text(str(postgres.port))
+    monkeypatch.setattr("controlplane.embedded.postgres.is_free", lambda port: True)
+    with pytest.raises(EmbeddedError) as caught:
+        EmbeddedPostgres(servers_dir).start()
+    # Either the other's answer is recognised, or ours has already ended for want of the port.
+    assert caught.value.code in {"postgres.foreign", "postgres.start"}
+    assert postgres.running

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from migrations_app.applications.rollback_script import write_rollback_script
+from migrations_app.applications.rollback_script import RollbackScript, write_rollback_script
 from migrations_app.engine.backup import BackupResult, restore_backup, take_backup
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.fingerprint import fingerprint
+from migrations_app.engine.fingerprint import Fingerprint, fingerprint
 from migrations_app.models.states import Phase, RunKind
 from migrations_app.steps import workplace
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
@@ -78,12 +78,18 @@ class FinalBackup(Step):
                 "The SQLite file was written to while the final backup was taken: something still runs.",
                 "Find who writes (see “What is true now”), stop it, then resume.",
             )
-        script = self._rollback_script(context, result, after.digest)
+        script = self._rollback_script(context, result, after)
         files = [MadeFile("final_backup", result.path, result.sha256, result.size)]
+        if script is not None:
+            files.append(MadeFile("rollback_script", script.path, script.sha256, script.path.stat().st_size))
         return StepResult(
             "succeeded",
             f"{result.size:,} bytes; the source is fingerprinted as {after.digest[:8]}",
-            evidence={**_evidence(result), "fingerprint": after.to_document(), "rollback_script": script},
+            evidence={
+                **_evidence(result),
+                "fingerprint": after.to_document(),
+                "rollback_script": script.sha256 if script else "",
+            },
             facts={
                 "final_backup": {"path": str(result.path), "sha256": result.sha256},
                 "final_fingerprint": after.to_document(),
@@ -91,17 +97,18 @@ class FinalBackup(Step):
             files=tuple(files),
         )
 
-    def _rollback_script(self, context: StepContext, result: BackupResult, digest: str) -> str:
+    def _rollback_script(self, context: StepContext, result: BackupResult, taken: Fingerprint) -> RollbackScript | None:
         """Written before anything is switched, for the day that Causeway itself is down."""
         if context.run.kind == RunKind.REHEARSAL:
-            return ""
-        path = workplace.run_directory(context.run) / "rollback.sh"
-        write_rollback_script(
-            path,
-            driver=workplace.driver_of(context.run),
-            values=workplace.pointing_values(context.run),
+            return None
+        directory = workplace.run_directory(context.run)
+        return write_rollback_script(
+            directory / "rollback.sh",
+            workplace.description_of(context.run),
+            state_dir=workplace.instance_directory(context.run),
+            fingerprint=taken,
             final_backup=result.path,
-            final_backup_sha256=result.sha256,
-            source_digest=digest,
+            backup_sha256=result.sha256,
+            run=context.run.run_key,
+            delta=directory / f"delta_{context.run.pk}.jsonl",
         )
-        return path.name

@@ -9,7 +9,7 @@ from typing import Any
 from migrations_app.applications import configuration
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.scratch import drop_database
-from migrations_app.models.states import Phase, StepState
+from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.application import prove_application
 from migrations_app.steps.base import Step, StepContext, StepResult
@@ -89,11 +89,8 @@ class TearDown(Step):
         )
 
     def _downtime(self, context: StepContext) -> float | None:
-        stop = context.run.steps.filter(name="stop_application", state=StepState.SUCCEEDED).first()
-        start = context.run.steps.filter(name="check_application", state=StepState.SUCCEEDED).first()
-        if stop is None or start is None or not stop.started_at or not start.finished_at:
-            return None
-        return round((start.finished_at - stop.started_at).total_seconds(), 1)
+        down, up = context.run.down_since, context.run.up_since
+        return round((up - down).total_seconds(), 1) if down and up else None
 
 
 class BackTearDown(TearDown):

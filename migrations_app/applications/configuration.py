@@ -64,7 +64,7 @@ def switch(pointing: Pointing, dialect: Dialect, values: PointingValues) -> Swit
         # The state comes before the rename: it names both contents, so it is right whichever of them is there.
         _write_state(pointing, _pair(pointing, dialect, content, new))
         reached("state written")
-        _replace(path, new)
+        replace_content(path, new)
     elif _state(pointing).get("dialect") != dialect:
         _write_state(pointing, {**_state(pointing), "dialect": dialect})
     old_copy = _kept(pointing, "sqlite" if dialect == "postgresql" else "postgresql")
@@ -75,6 +75,22 @@ def switch(pointing: Pointing, dialect: Dialect, values: PointingValues) -> Swit
             "Check the templates of its keys.",
         )
     return SwitchResult(dialect, before != after, before, after, old_copy, notes)
+
+
+def content_on_sqlite(pointing: Pointing) -> bytes:
+    """The file's content that points at SQLite: as it is now, or as it was kept at the switch. Raises Refused."""
+    path = _file(pointing)
+    content = _read(path)
+    if _says(pointing, content) == "sqlite":
+        return content
+    copy = _kept(pointing, "sqlite")
+    if copy is None or not copy.is_file() or _says(pointing, kept := _read(copy)) != "sqlite":
+        raise Refused(
+            "NO_SQLITE_CONFIGURATION",
+            f"{path} does not point at SQLite, and no copy from before a switch is kept.",
+            "Point it at SQLite, or write the rollback script before the switch.",
+        )
+    return kept
 
 
 def reached(point: str) -> None:
@@ -217,8 +233,11 @@ def _keep(pointing: Pointing, content: bytes, dialect: str) -> Path:
     return copy
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Atomically: a new file beside it with the same mode and owner, on disk, then renamed over it."""
+def replace_content(path: Path, content: bytes) -> None:
+    """Atomically: a new file beside it with the same mode and owner, on disk, then renamed over it.
+
+    Raises Failed CONFIGURATION_NOT_WRITTEN; the old content is there then.
+    """
     temporary = path.with_name(f".{path.name}.causeway-new")
     status = path.stat()
     try:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from dataclasses import field as data_field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from migrations_app.engine.errors import Refused
+from migrations_app.engine.target_url import TargetUrl
 
 Dialect = Literal["sqlite", "postgresql"]
 Mechanism = Literal["file", "environment"]
@@ -67,13 +68,31 @@ class PointingValues:
     user: str = ""
     password: str = data_field(default="", repr=False)
     database: str = ""
+    sslmode: str = ""
+    sslrootcert: str = ""
 
     @property
     def url(self) -> str:
-        """postgresql://user:password@host:port/database, percent-encoded."""
+        """postgresql://user:password@host:port/database, percent-encoded, with what TLS needs."""
+        tls = {"sslmode": self.sslmode, "sslrootcert": self.sslrootcert}
+        query = urlencode({name: value for name, value in tls.items() if value})
         return (
             f"postgresql://{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-            f"@{_url_host(self.host)}:{self.port}/{quote(self.database, safe='')}"
+            f"@{_url_host(self.host)}:{self.port}/{quote(self.database, safe='')}{f'?{query}' if query else ''}"
+        )
+
+    @classmethod
+    def of(cls, target: TargetUrl, path: Path) -> PointingValues:
+        """The values for a target and the SQLite file. sslmode "prefer" is every driver's default: left out."""
+        return cls(
+            path=path,
+            host=target.host,
+            port=target.port,
+            user=target.user,
+            password=target.password,
+            database=target.database,
+            sslmode="" if target.sslmode == "prefer" else target.sslmode,
+            sslrootcert=target.sslrootcert,
         )
 
 
@@ -82,7 +101,7 @@ class Pointing:
     """How the application is told which database to use.
 
     keys: {KEY: {"sqlite": template, "postgresql": template}}. Templates use {path} {url} {host} {port} {user}
-    {password} {database} {dialect}. In a template that is a URL, values are percent-encoded.
+    {password} {database} {sslmode} {sslrootcert} {dialect}. In a template that is a URL, values are percent-encoded.
     mechanism "file": the keys' lines in `file` are changed. "environment": the processes get them, no file changes.
     """
 
@@ -93,6 +112,8 @@ class Pointing:
 
     def __post_init__(self) -> None:
         for key, templates in self.keys.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key):
+                raise Refused("BAD_TEMPLATE", f"{key!r} is no name of a variable.", "Use letters, digits and _.")
             if set(templates) != set(DIALECTS):
                 raise Refused(
                     "BAD_TEMPLATE",
@@ -235,7 +256,7 @@ def fill_template(key: str, template: str, dialect: Dialect, values: PointingVal
                 f"The template of {key} for {dialect} uses {{{name}}}, which is not known.",
                 f"Known are {', '.join('{' + name + '}' for name in known)}.",
             )
-        if known[name] == "" and name != "password":
+        if known[name] == "" and name not in ("password", "sslrootcert"):
             raise Refused("VALUE_MISSING", f"{key} for {dialect} needs {{{name}}}, which is empty.", "Give the value.")
         return known[name]
 
@@ -268,6 +289,8 @@ def _known_values(dialect: Dialect, values: PointingValues, is_url: bool) -> dic
         "password": encoded(values.password),
         "database": encoded(values.database),
         "dialect": dialect,
+        "sslmode": values.sslmode or "prefer",
+        "sslrootcert": encoded(values.sslrootcert),
     }
 
 

@@ -9,7 +9,7 @@ Standard library only.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from migrations_app.engine.errors import Refused
@@ -93,6 +93,18 @@ def with_values(content: bytes, values: Mapping[str, str]) -> Edit:
         notes.append(f"{', '.join(missing)} did not stand in the file and was appended.")
         changed += _appended(content, {key: values[key] for key in missing})
     return Edit(bytes(changed), tuple(notes))
+
+
+def without_keys(content: bytes, keys: Collection[str]) -> bytes:
+    """The content without the lines that set these keys."""
+    changed = bytearray(content)
+    for assignment in reversed(read_assignments(content)):
+        if assignment.key in keys:
+            start = max(content.rfind(b"\n", 0, assignment.start), content.rfind(b"\r", 0, assignment.start)) + 1
+            line = _LINE.match(content, assignment.end)
+            assert line is not None
+            del changed[start : line.end()]
+    return bytes(changed)
 
 
 def quoted(key: str, value: str, quote: str) -> str:

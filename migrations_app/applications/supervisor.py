@@ -15,12 +15,14 @@ import argparse
 import ctypes
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from migrations_app.applications import processes
@@ -36,6 +38,7 @@ from migrations_app.applications.supervision import (
     Status,
     read_launch,
     read_status,
+    write_launch,
     write_status,
 )
 
@@ -328,6 +331,35 @@ def instance_processes(state_dir: Path) -> set[int]:
     return (processes.family(roots) | processes.marked(status.instance)) - {os.getpid()}
 
 
+def start_again(state_dir: Path, launch_file: Path, seconds: float) -> str:
+    """Start a saved launch under a new detached supervisor; "" when it runs, else what went wrong."""
+    if instance_processes(state_dir):
+        return "the application still runs; stop it first"
+    try:
+        saved = read_launch(launch_file)
+        launch = replace(saved, launch_id=secrets.token_hex(8), instance=f"app-{secrets.token_hex(8)}")
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_launch(state_dir / LAUNCH, launch)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    except (ValueError, KeyError, TypeError):
+        return f"{launch_file} is damaged"
+    subprocess.run(
+        [sys.executable, "-m", "migrations_app.applications.supervisor", str(state_dir), "--detach"],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        check=False,
+        timeout=30,
+    )
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        status = read_status(state_dir)
+        if status is not None and status.launch_id == launch.launch_id and status.state not in ("starting", "stopping"):
+            return "" if status.state == "running" else status.message or status.state
+        time.sleep(0.1)
+    return f"it was not up within {seconds:g} s"
+
+
 def _note_end(state_dir: Path, left: set[int], killed: bool) -> None:
     """The last status of a supervisor that could not write it itself."""
     status = read_status(state_dir)
@@ -345,12 +377,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("state_dir", type=Path)
     parser.add_argument("--detach", action="store_true", help="return at once; the supervisor lives on by itself")
     parser.add_argument("--stop", action="store_true", help="stop the instance and wait for its end")
+    parser.add_argument("--start", type=Path, metavar="LAUNCH", help="start this saved launch and wait until it is up")
+    parser.add_argument("--runs-on", metavar="DIALECT", help="exit 0 when all processes run on this database, else 1")
     parser.add_argument("--timeout", type=float, default=60, help="seconds to wait for an orderly stop (60)")
     options = parser.parse_args(arguments)
     if options.stop:
         left = request_stop(options.state_dir, options.timeout)
         print(f"still alive: {sorted(left)}" if left else f"stopped ({options.state_dir / STATUS})")
         return 1 if left else 0
+    if options.start:
+        problem = start_again(options.state_dir, options.start, options.timeout)
+        print(problem or "started")
+        return 1 if problem else 0
+    if options.runs_on:
+        status = read_status(options.state_dir)
+        runs = status is not None and status.supervisor_alive and status.state == "running"
+        return 0 if runs and status is not None and status.dialect == options.runs_on else 1
     if options.detach:
         if not _detach():
             return 0

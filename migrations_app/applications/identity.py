@@ -1,0 +1,222 @@
+"""Proves which database an application really talks to. Its configuration proves nothing, nor does a healthy answer.
+
+On PostgreSQL four things are asked, and each can fail the whole: its own word; connections of its processes to the
+target; rows read through the API that equal the table's; and a SQLite file that nobody changes or has open, watched
+over a time longer than the workers' interval.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from migrations_app.applications import processes
+from migrations_app.applications.canary import compare_canary
+from migrations_app.applications.connections import Connections, Target
+from migrations_app.applications.description import ApplicationDescription, Dialect, EndpointCheck, Identity
+from migrations_app.applications.endpoints import fetch_json, field_of, is_missing
+from migrations_app.applications.strangers import describe_process, find_running
+from migrations_app.applications.supervisor import instance_processes
+from migrations_app.engine.errors import EngineError, Refused
+from migrations_app.engine.fingerprint import Fingerprint, fingerprint
+from migrations_app.engine.target_url import TargetUrl
+
+Outcome = Literal["passed", "failed", "inconclusive"]
+SAMPLE_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One proof. name: own_word, connections, canary, sqlite_still, sqlite_in_use."""
+
+    name: str
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True)
+class IdentityProof:
+    """All proofs. `proved` only when none failed and at least one shows the database in use."""
+
+    dialect: Dialect
+    proofs: tuple[Proof, ...]
+
+    @property
+    def proved(self) -> bool:
+        outcomes = {proof.name: proof.outcome for proof in self.proofs}
+        if "failed" in outcomes.values():
+            return False
+        shown = "passed" in (outcomes.get("own_word"), outcomes.get("connections"))
+        return shown and (self.dialect == "sqlite" or outcomes.get("sqlite_still") == "passed")
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it isn't proved: what failed, else what stayed open."""
+        failed = tuple(proof.reason for proof in self.proofs if proof.outcome == "failed")
+        return failed or tuple(proof.reason for proof in self.proofs if proof.outcome == "inconclusive")
+
+
+def prove_identity(
+    description: ApplicationDescription,
+    dialect: Dialect,
+    url: TargetUrl,
+    *,
+    state_dir: Path,
+    baseline: Fingerprint | None = None,
+) -> IdentityProof:
+    """Watch the running application for `Identity.watch_seconds` and tell which database it uses.
+
+    baseline: the SQLite file's fingerprint from after the stop; with it a write between stop and watch is noticed, too.
+    Raises Refused NO_IDENTITY, HOST_NOT_ALLOWED; an unreachable target is a failed proof, not an error.
+    """
+    identity = description.identity
+    if identity is None:
+        raise Refused(
+            "NO_IDENTITY",
+            f"{description.name} has no endpoint set that tells which database it uses.",
+            "Set its identity check.",
+        )
+    pids = application_pids(description, state_dir)
+    before = fingerprint(description.source_path) if dialect == "postgresql" else None
+    with Target(url) as target:
+        watched = _watch(description, identity, target, pids, state_dir)
+        proofs = [_own_word(description, identity, dialect), _connections(dialect, watched, identity)]
+        if dialect == "postgresql":
+            proofs.append(_canary(description, identity, target))
+    if before is not None:
+        after = fingerprint(description.source_path)
+        proofs.append(_sqlite_still(description, baseline or before, after, watched))
+    else:
+        proofs.append(_sqlite_in_use(description, watched))
+    return IdentityProof(dialect, tuple(proofs))
+
+
+def application_pids(description: ApplicationDescription, state_dir: Path) -> set[int]:
+    """Every living process of the application, supervised by us or recognised by its command."""
+    supervised = instance_processes(state_dir)
+    return supervised | {running.pid for running in find_running(description, supervised) if running.ours}
+
+
+@dataclass
+class _Watched:
+    """What was seen over the whole time."""
+
+    pids: set[int]
+    holders: dict[tuple[int, str, bool], processes.Holder]
+    connections: Connections
+
+
+def _watch(
+    description: ApplicationDescription, identity: Identity, target: Target, pids: set[int], state_dir: Path
+) -> _Watched:
+    """Look again and again while asking it something, so that a file opened for one request only is seen, too."""
+    watched = _Watched(set(pids), {}, Connections())
+    check = _check(identity, identity.path)
+    end = time.monotonic() + identity.watch_seconds
+    while True:
+        try:
+            fetch_json(description, check)
+        except Refused:
+            raise
+        except EngineError:
+            pass  # its word is asked for, and judged, on its own
+        watched.pids |= application_pids(description, state_dir)
+        for holder in processes.holders(description.source_path):
+            watched.holders[holder.pid, holder.path, holder.writable] = holder
+        watched.connections.add(target.connections_of(watched.pids))
+        if time.monotonic() >= end:
+            return watched
+        time.sleep(SAMPLE_SECONDS)
+
+
+def _check(identity: Identity, path: str) -> EndpointCheck:
+    return EndpointCheck("identity", path, identity.process)
+
+
+def _own_word(description: ApplicationDescription, identity: Identity, dialect: Dialect) -> Proof:
+    if not identity.field:
+        return Proof("own_word", "inconclusive", "the application has no word for its database")
+    try:
+        status, document = fetch_json(description, _check(identity, identity.path))
+    except EngineError as error:
+        return Proof("own_word", "failed", f"{identity.path} gave no answer: {error.message}")
+    if status != 200:
+        return Proof("own_word", "failed", f"{identity.path} answered {status}")
+    said = field_of(document, identity.field)
+    if is_missing(said):
+        return Proof("own_word", "inconclusive", f"{identity.path} has no field {identity.field}")
+    wanted = identity.values[dialect]
+    if str(said) != wanted:
+        return Proof(
+            "own_word", "failed", f"{identity.path} says {identity.field} is {str(said)[:60]!r}, not {wanted!r}"
+        )
+    return Proof("own_word", "passed", f"{identity.path} says {identity.field} is {wanted!r}")
+
+
+def _connections(dialect: Dialect, watched: _Watched, identity: Identity) -> Proof:
+    seen = watched.connections
+    if dialect == "sqlite":
+        if seen.pids:
+            names = "; ".join(describe_process(pid) for pid in sorted(seen.pids))
+            return Proof("connections", "failed", f"still connected to the target: {names}")
+        return Proof("connections", "inconclusive", "no process of the application is connected to the target")
+    if seen.problem:
+        return Proof("connections", "failed", seen.problem)
+    if not watched.pids:
+        return Proof("connections", "failed", "no process of the application is running")
+    if seen.pids:
+        backends = f", as backends {', '.join(map(str, sorted(seen.backends)))}" if seen.backends else ""
+        return Proof(
+            "connections", "passed", f"processes {', '.join(map(str, sorted(seen.pids)))} are connected{backends}"
+        )
+    if seen.new_sessions:
+        return Proof(
+            "connections", "inconclusive", "no lasting connection, but the target saw short sessions meanwhile"
+        )
+    if seen.hidden:
+        return Proof("connections", "inconclusive", "the application's connections can't be looked into as this user")
+    return Proof("connections", "failed", "no process of the application is connected to the target")
+
+
+def _canary(description: ApplicationDescription, identity: Identity, target: Target) -> Proof:
+    if identity.canary is None:
+        return Proof("canary", "inconclusive", "no canary read is set")
+    if target.connection is None:
+        return Proof("canary", "failed", target.problem)
+    try:
+        problem = compare_canary(description, identity.process, identity.canary, target.connection)
+    except EngineError as error:
+        problem = error.message
+    table = identity.canary.table
+    if problem:
+        return Proof("canary", "failed", problem)
+    return Proof("canary", "passed", f"rows read through {identity.canary.path} equal those of table {table}")
+
+
+def _sqlite_still(
+    description: ApplicationDescription, before: Fingerprint, after: Fingerprint, watched: _Watched
+) -> Proof:
+    path = description.source_path
+    if before.digest != after.digest:
+        return Proof("sqlite_still", "failed", f"{path} was written to after the stop")
+    ours = [holder for holder in watched.holders.values() if holder.pid in watched.pids]
+    if ours:
+        return Proof("sqlite_still", "failed", f"the application still has {ours[0].path} open: {_who(ours[0])}")
+    writers = [holder for holder in watched.holders.values() if holder.writable]
+    if writers:
+        return Proof("sqlite_still", "failed", f"{writers[0].path} is open for writing in {_who(writers[0])}")
+    readers = f" ({len(watched.holders)} others read it)" if watched.holders else ""
+    return Proof("sqlite_still", "passed", f"{path} has not changed and the application does not have it open{readers}")
+
+
+def _sqlite_in_use(description: ApplicationDescription, watched: _Watched) -> Proof:
+    ours = [holder for holder in watched.holders.values() if holder.pid in watched.pids]
+    if ours:
+        return Proof("sqlite_in_use", "passed", f"{ours[0].path} is open in {_who(ours[0])}")
+    return Proof("sqlite_in_use", "inconclusive", f"{description.source_path} was not seen open in the application")
+
+
+def _who(holder: processes.Holder) -> str:
+    return describe_process(holder.pid)

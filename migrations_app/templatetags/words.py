@@ -1,0 +1,79 @@
+"""Numbers, durations and times in the words that people use."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.utils import timezone
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def duration_text(seconds: float | None) -> str:
+    """8 s, 2 min 10 s, 1 h 14 min, 3 d 2 h: at most two units; '–' where there is none."""
+    if seconds is None:
+        return "–"
+    if 0 < abs(seconds) < 1:
+        return "under 1 s"
+    left = round(abs(seconds))
+    if left >= 86_400:
+        left -= left % 3_600
+    elif left >= 3_600:
+        left -= left % 60
+    parts = []
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def relative_text(moment: datetime, now: datetime | None = None) -> str:
+    """4 min ago, in 41 min: one unit is enough for a glance."""
+    seconds = ((now or timezone.now()) - moment).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    for size, unit in _UNITS:
+        if abs(seconds) >= size:
+            text = f"{int(abs(seconds) // size)} {unit}"
+            return f"{text} ago" if seconds > 0 else f"in {text}"
+    return "now"
+
+
+def moment_text(moment: datetime, now: datetime | None = None) -> str:
+    """21:56 today, 21 Nov 21:56 on another day, with the year in another year; in the active time zone."""
+    local = timezone.localtime(moment)
+    today = timezone.localtime(now or timezone.now())
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    if local.year == today.year:
+        return f"{local.day} {local:%b %H:%M}"
+    return f"{local.day} {local:%b %Y %H:%M}"
+
+
+def day_text(moment: datetime, now: datetime | None = None) -> str:
+    """The time today, else the day."""
+    local = timezone.localtime(moment)
+    today = timezone.localtime(now or timezone.now())
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    return f"{local.day} {local:%b}" if local.year == today.year else f"{local.day} {local:%b %Y}"
+
+
+def utc_title(moment: datetime) -> str:
+    """What stands in a time's tooltip: the full time in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def size_text(size: int | None) -> str:
+    """4.1 GB, 38 kB, 812 bytes: powers of ten, as disks are sold."""
+    if size is None:
+        return "–"
+    if size < 1000:
+        return f"{size} bytes"
+    amount = float(size)
+    for unit in ("kB", "MB", "GB", "TB"):
+        amount /= 1000
+        if amount < 1000 or unit == "TB":
+            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
+    return f"{size} bytes"

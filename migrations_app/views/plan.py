@@ -1,0 +1,178 @@
+"""The plan: what will happen to my data? Mapping, findings with their choices, the difference to the last revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods
+
+from migrations_app.forms import NewPlanForm
+from migrations_app.models import Finding, MigrationPlan, MigrationRun
+from migrations_app.models.states import PlanState, RunState
+from migrations_app.services import permissions, plans
+from migrations_app.services.errors import ServiceRefused
+from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
+from migrations_app.views.found import visible_application, visible_plan
+
+RULES = {
+    "load": "moved",
+    "skip": "left out",
+    "keep_target": "the target's rows stay",
+    "empty_then_load": "emptied, then moved",
+}
+
+
+@page
+@require_GET
+def of_run(request: HttpRequest, number: int) -> HttpResponse:
+    """The plan that a run follows."""
+    run = visible_run(request, number)
+    return render_page(request, "runs/plan.html", {**run_frame(run, "plan"), **plan_context(request, run.plan, run)})
+
+
+@page
+@require_GET
+def show(request: HttpRequest, number: int) -> HttpResponse:
+    """A plan by itself, before there is a run of it."""
+    plan = visible_plan(request, number)
+    return render_page(request, "runs/plan.html", {"place": "applications", **plan_context(request, plan, None)})
+
+
+@page
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest, name: str) -> HttpResponse:
+    """Ask for a new revision."""
+    application = visible_application(request, name)
+    form = NewPlanForm(request.POST or None)
+    refusal, status = None, 200
+    if request.method == "POST" and form.is_valid():
+        typed = form.cleaned_data
+        last = application.plans.order_by("-revision").first()
+        try:
+            plan = plans.request_plan(
+                actor=request.user,
+                application=application,
+                settings={
+                    **(last.settings if last else {}),
+                    "soak_seconds": typed["soak_minutes"] * 60,
+                    "endpoint_limit_ms": typed["endpoint_limit_ms"],
+                },
+                choices=last.choices if last else None,
+                excluded=typed["excluded"],
+                window_start=typed["window_start"],
+                window_end=typed["window_end"],
+            )
+            messages.success(request, "The plan is being made on the application's host.")
+            return HttpResponseRedirect(reverse("plan", args=[plan.pk]))
+        except ServiceRefused as refused:
+            note_refusal(request, refused, about=application, application=application.name, tried="make a plan")
+            refusal, status = refused, refused.status
+    elif request.method == "POST":
+        status = 400
+    context = {"place": "applications", "application": application, "form": form, "refusal": refusal}
+    return render_page(request, "runs/plan_new.html", context, status=status)
+
+
+@page
+@require_http_methods(["POST"])
+def choose(request: HttpRequest, number: int) -> HttpResponse:
+    """Decide one finding: a new revision is made with that choice."""
+    plan = visible_plan(request, number)
+    wanted, choice = request.POST.get("finding", ""), request.POST.get("choice", "")
+    refusal: ServiceRefused
+    try:
+        if not (wanted.isascii() and wanted.isdigit()) or not plan.findings.filter(pk=int(wanted)).exists():
+            raise ServiceRefused("UNKNOWN_FINDING", "This plan has no such finding.", status=400)
+        made = plans.choose(actor=request.user, plan=plan, finding_id=int(wanted), choice=choice)
+    except ServiceRefused as refused:
+        note_refusal(request, refused, about=plan, application=plan.application.name, tried="choose for a finding")
+        refusal = refused
+        context = {"place": "applications", **plan_context(request, plan, None), "refusal": refusal}
+        return render_page(request, "runs/plan.html", context, status=refusal.status)
+    messages.success(request, f"Chosen: {choice}. Revision {made.revision} is being made with it.")
+    return HttpResponseRedirect(reverse("plan", args=[made.pk]))
+
+
+def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | None) -> dict[str, Any]:
+    """All that the plan page shows. Nothing here asks the database per table or column: the document holds both."""
+    findings = sorted(plan.findings.all(), key=lambda finding: (_rank(finding), finding.pk))
+    document = plan.document or {}
+    tables = [_table(table, plan.profile) for table in document.get("tables", [])]
+    roles = permissions.roles_of(request.user, plan.application)
+    open_count = sum(1 for finding in findings if _needs_choice(finding))
+    runs_of_it = run is not None and run.state in (RunState.DRAFT, RunState.CANCELLED, RunState.FAILED)
+    return {
+        "plan": plan,
+        "application": plan.application,
+        "findings": [{"row": finding, "look": _look(finding), "open": _needs_choice(finding)} for finding in findings],
+        "open_count": open_count,
+        "tables": tables,
+        "table_count": sum(1 for table in tables if table["moved"]),
+        "row_count": sum(table["rows"] or 0 for table in tables if table["moved"]),
+        "objects": [item for item in document.get("objects", [])],
+        "difference": plans.plan_difference(plan),
+        "may_choose": bool(roles & {"ops", "lead"})
+        and (plan.state == PlanState.DRAFT or (plan.state == PlanState.SUBMITTED and runs_of_it)),
+        "who_may": permissions.who_can(plan.application, ("ops", "lead")) if not roles & {"ops", "lead"} else "",
+        "is_newest": not plan.application.plans.filter(revision__gt=plan.revision).exists(),
+        "settings": _settings(plan.settings),
+    }
+
+
+def _needs_choice(finding: Finding) -> bool:
+    return finding.severity == "refuse" and not finding.choice
+
+
+def _rank(finding: Finding) -> int:
+    return 0 if _needs_choice(finding) else {"refuse": 1, "warn": 2}.get(finding.severity, 3)
+
+
+def _look(finding: Finding) -> str:
+    return "chosen" if finding.severity == "refuse" and finding.choice else finding.severity
+
+
+def _table(table: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
+    rows = profile.get("tables", {}).get(table["name"])
+    objects = table.get("objects", [])
+    return {
+        "name": table["name"],
+        "target_name": table["target_name"],
+        "rule": RULES.get(table["rule"], table["rule"]),
+        "moved": table["rule"] in ("load", "empty_then_load"),
+        "reason": table.get("reason", ""),
+        "rows": rows if isinstance(rows, int) else None,
+        "key": ", ".join(table.get("key", [])) or "rowid",
+        "columns": table["columns"],
+        "changed": sum(
+            1 for column in table["columns"] if column["target_type"].lower() != column["declared_type"].lower()
+        ),
+        "objects": objects,
+        "not_carried": [item for item in objects if not item.get("carried", True)],
+    }
+
+
+_SETTINGS = {
+    "jobs": ("Connections for the load", ""),
+    "soak_seconds": ("Watched after the switch", "seconds"),
+    "soak_interval_seconds": ("Checked every", "seconds"),
+    "endpoint_limit_ms": ("Limit of an endpoint's answer", "ms"),
+    "parallel_clients": ("Parallel clients in the test", ""),
+    "backup_days": ("Backups kept", "days"),
+    "small_team": ("Small team: one person may sign QA and ops", "flag"),
+}
+
+
+def _settings(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": _SETTINGS.get(key, (key.replace("_", " "), ""))[0],
+            "value": value,
+            "unit": _SETTINGS.get(key, ("", ""))[1],
+        }
+        for key, value in settings.items()
+        if key != "small_team" or value
+    ]

@@ -1,0 +1,217 @@
+"""The run page: where are we, and can we still go back? Its live part is polled with an ETag."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep, StepLogLine
+from migrations_app.models.states import RUN_ACTIVE, GateState, StepState
+from migrations_app.services import gates, overview, permissions, price, schedule
+from migrations_app.services.permissions import Offer
+from migrations_app.templatetags.states import look_of
+from migrations_app.views import strip
+from migrations_app.views.common import in_zone, page, render_page, run_frame, visible_run
+from migrations_app.views.reality import facts_of
+
+POLL_SECONDS = 2
+# Times and prices age without a change of the run: the live part is rendered anew at least this often.
+FRESH_SECONDS = 10
+PRICE_SECONDS = 5
+SHOWN_TABLES = 8
+SHOWN_STEPS = 9
+SHOWN_LINES = 3
+
+# What each action means, beside its button; those that need no reason are done by one press.
+_EXPLAINED = {
+    "submit": "Freezes the plan and asks a team lead for gate 1.",
+    "start": "Sets the first step going. It stops at every gate.",
+    "hold": "Stops after the step that runs now. Nothing is undone.",
+    "resume": "Does the step that stopped once more, and goes on.",
+    "cancel": "Ends the run before it has begun. It can't be taken up again.",
+    "fail": "Ends the run as failed. The application was not touched.",
+}
+_DIRECT = frozenset({"submit", "start", "resume"})
+_NEXT = ("resume", "start", "submit")
+
+
+@dataclass(frozen=True)
+class Action:
+    offer: Offer
+    url: str
+    direct: bool
+    next: bool
+    explains: str
+
+
+@page
+@require_GET
+def show(request: HttpRequest, number: int) -> HttpResponse:
+    run = visible_run(request, number)
+    return render_page(request, "runs/run.html", live_context(request, run))
+
+
+@never_cache
+@in_zone
+@require_GET
+def live(request: HttpRequest, number: int) -> HttpResponse:
+    """The page's live part; 304 while nothing has changed, 401 once the session is over."""
+    if not request.user.is_authenticated:
+        return HttpResponse(status=401)
+    run = visible_run(request, number)
+    tag = _etag(request, run)
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponse(status=304, headers={"ETag": tag})
+    context = {
+        **live_context(request, run),
+        "user": request.user,
+        "now": timezone.now(),
+        "zone_name": timezone.localtime().tzname(),
+    }
+    return render(request, "runs/live.html", context, headers={"ETag": tag})
+
+
+def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
+    """All that the live part shows."""
+    now = timezone.now()
+    offers = permissions.offers(request.user, run)
+    tag = None if run.is_finished else cached_price(run)
+    headline = overview.headline(run, tag)
+    tables = _tables(overview.tables(run), run)
+    limit = schedule.last_safe_moment(run)
+    return {
+        **run_frame(run, "run"),
+        "etag": _etag(request, run),
+        "poll_seconds": POLL_SECONDS,
+        "is_live": not run.is_finished,
+        "headline": headline,
+        "shape": look_of("run", headline.shape).shape,
+        "actions": _actions(run, offers),
+        "roll_back": offers["roll_back"],
+        "price": tag,
+        "limit": limit,
+        "waiting_rollback": run.rollback_requests.filter(state=RollbackRequest.State.WAITING).first(),
+        "gate": _open_gate(run, request.user),
+        "reality": facts_of(run.reality),
+        "picture": strip.draw(overview.timeline(run), now=now, limit=limit, finished=run.is_finished),
+        "down_seconds": _down_seconds(run, now),
+        "planned_from": run.rehearsal_id,
+        **tables,
+        **_log(run),
+    }
+
+
+def cached_price(run: MigrationRun) -> price.PriceTag:
+    """The price of a rollback. After the switch the target is asked: once in a few seconds for all viewers."""
+    key = f"price-{run.pk}-{run.version}"
+    tag = cache.get(key)
+    if tag is None:
+        tag = price.price_of(run)
+        cache.set(key, tag, PRICE_SECONDS)
+    return tag
+
+
+def _etag(request: HttpRequest, run: MigrationRun) -> str:
+    roles = sorted(permissions.roles_of(request.user, run.application))
+    bucket = int(timezone.now().timestamp() // FRESH_SECONDS)
+    zone = timezone.get_current_timezone_name()
+    seen = f"{run.pk}|{run.version}|{request.user.pk}|{roles}|{bucket}|{zone}"
+    return f'W/"{hashlib.sha256(seen.encode()).hexdigest()[:24]}"'
+
+
+def _actions(run: MigrationRun, offers: dict[str, Offer]) -> list[Action]:
+    """What can be done now, and what could be done by someone else; not what the run's state makes senseless."""
+    shown = [offer for name, offer in offers.items() if name != "roll_back" and (offer.allowed or offer.who)]
+    first = next((name for name in _NEXT if offers[name].allowed), "")
+    return [
+        Action(
+            offer=offer,
+            url=reverse("run_action", args=[run.pk, offer.name]),
+            direct=offer.name in _DIRECT,
+            next=offer.name == first,
+            explains=_EXPLAINED.get(offer.name, ""),
+        )
+        for offer in sorted(shown, key=lambda offer: offer.name != first)
+    ]
+
+
+def _open_gate(run: MigrationRun, user: Any) -> gates.GateView | None:
+    gate = run.gates.filter(state=GateState.OPEN).select_related("step").first()
+    if gate is None:
+        return None
+    gate.run = run
+    return gates.gate_view(gate, user)
+
+
+def _tables(rows: Sequence[Any], run: MigrationRun) -> dict[str, Any]:
+    """Loading ones first, then those to come, then the largest of the loaded."""
+    order = {"running": 0, "loading": 0, "pending": 1}
+    ranked = sorted(rows, key=lambda row: (order.get(row.state, 2), -row.total, row.name))
+    done = sum(row.done for row in rows)
+    total = sum(row.total for row in rows)
+    loaded = sum(1 for row in rows if order.get(row.state, 2) == 2)
+    loading = sum(1 for row in rows if order.get(row.state, 2) == 0)
+    return {
+        "tables": ranked[:SHOWN_TABLES],
+        "tables_hidden": max(0, len(ranked) - SHOWN_TABLES),
+        "tables_loaded": loaded,
+        "tables_loading": loading,
+        "tables_waiting": len(rows) - loaded - loading,
+        "rows_done": done,
+        "rows_total": total,
+        "show_progress": bool(total) and done < total and run.state in RUN_ACTIVE and (loading or done),
+    }
+
+
+def _log(run: MigrationRun) -> dict[str, Any]:
+    """Steps that began, the newest first; under the newest one the last lines of its log."""
+    steps = list(run.steps.exclude(state=StepState.PENDING, started_at=None).order_by("-position")[: SHOWN_STEPS + 1])
+    steps.sort(key=lambda step: (step.started_at or step.run.created_at, step.position), reverse=True)
+    lines: list[StepLogLine] = []
+    if steps and steps[0].state != StepState.SUCCEEDED:
+        lines = list(steps[0].log.order_by("-id")[:SHOWN_LINES])
+    return {
+        "log_steps": [LogStep.of(step) for step in steps[:SHOWN_STEPS]],
+        "log_more": len(steps) > SHOWN_STEPS,
+        "log_lines": lines,
+    }
+
+
+@dataclass(frozen=True)
+class LogStep:
+    """A step as a line of the log."""
+
+    step: RunStep
+    state: str
+    seconds: float | None
+    said: str
+
+    @classmethod
+    def of(cls, step: RunStep) -> LogStep:
+        seconds = (step.finished_at - step.started_at).total_seconds() if step.finished_at and step.started_at else None
+        waits = step.is_gate and step.state == StepState.PENDING
+        return cls(step, "waiting" if waits else step.state, seconds, step.error_message or step.message)
+
+
+def _down_seconds(run: MigrationRun, now: datetime) -> float | None:
+    if run.down_since is None:
+        return None
+    end = run.up_since or run.finished_at or now
+    return (end - run.down_since).total_seconds()
+
+
+def open_gates_of(runs: Sequence[MigrationRun]) -> dict[int, Gate]:
+    """The open gate of each run, by the run's number."""
+    found = Gate.objects.filter(run__in=[run.pk for run in runs], state=GateState.OPEN)
+    return {gate.run_id: gate for gate in found}

@@ -1,0 +1,116 @@
+"""The list of runs (does anything need me?), and drafting a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods
+
+from controlplane.registry.models import Application, Membership, Role
+from migrations_app.forms import NewRunForm
+from migrations_app.models import MigrationRun
+from migrations_app.models.states import RUN_ACTIVE, RunKind
+from migrations_app.services import overview, runs
+from migrations_app.services.errors import ServiceRefused
+from migrations_app.templatetags.words import duration_text
+from migrations_app.views.common import note_refusal, page, render_page
+
+PAGE = 30
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run of the list."""
+
+    run: MigrationRun
+    stands: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class NeedLine:
+    """Something that needs the viewer, and where it is done."""
+
+    need: overview.Need
+    url: str
+
+
+@page
+@require_GET
+def show(request: HttpRequest) -> HttpResponse:
+    """Newest first, in keyset pages."""
+    needs = overview.needs_me(request.user)
+    rows = MigrationRun.objects.visible_to(request.user).select_related(
+        "application", "plan", "requested_by", "started_by"
+    )
+    before = request.GET.get("before", "")
+    if before.isascii() and before.isdigit() and len(before) < 19:
+        rows = rows.filter(pk__lt=int(before))
+    found = list(rows.order_by("-pk")[: PAGE + 1])
+    context = {
+        "needs": [NeedLine(need, _address(need)) for need in needs],
+        "lines": [_line(run) for run in found[:PAGE]],
+        "older": found[PAGE - 1].pk if len(found) > PAGE else None,
+        "crossing": [run for run in found if run.state in RUN_ACTIVE and run.kind == RunKind.PRODUCTION],
+        "has_applications": Application.objects.visible_to(request.user).exists(),
+        "may_create": _may_create(request),
+        "title": _title(len(needs)),
+    }
+    return render_page(request, "runs/list.html", context, needs=needs)
+
+
+@page
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """Draft a run: choose the application, the plan and the kind."""
+    applications = Application.objects.visible_to(request.user)
+    wanted = request.GET.get("application")
+    if wanted:
+        applications = applications.filter(name=wanted)
+    form = NewRunForm(request.POST or None, applications=applications)
+    status = 200
+    refusal = None
+    if request.method == "POST" and form.is_valid():
+        plan = form.cleaned_data["plan"]
+        try:
+            run = runs.create_run(actor=request.user, plan=plan, kind=form.cleaned_data["kind"])
+            return HttpResponseRedirect(reverse("run", args=[run.pk]))
+        except ServiceRefused as refused:
+            note_refusal(request, refused, about=plan, application=plan.application.name, tried="create a run")
+            refusal, status = refused, refused.status
+    elif request.method == "POST":
+        status = 400
+    context = {"form": form, "refusal": refusal, "any_plan": form.fields["plan"].queryset.exists()}  # type: ignore[attr-defined]
+    return render_page(request, "runs/new.html", context, status=status)
+
+
+def _address(need: overview.Need) -> str:
+    return reverse(need.url_name, args=[need.run.pk, *([need.gate_code] if need.gate_code else [])])
+
+
+def _title(count: int) -> str:
+    if not count:
+        return "Nothing needs you"
+    return "One run needs you" if count == 1 else f"{count} runs need you"
+
+
+def _may_create(request: HttpRequest) -> bool:
+    return Membership.objects.filter(user=request.user, role__in=[Role.OPS, Role.LEAD]).exists()
+
+
+def _line(run: MigrationRun) -> Line:
+    """`stands` comes from the row alone: a list must not ask more for each run."""
+    end = run.finished_at or (timezone.now() if run.started_at else None)
+    seconds = (end - run.started_at).total_seconds() if end and run.started_at else None
+    return Line(run, _stands(run), seconds)
+
+
+def _stands(run: MigrationRun) -> str:
+    if run.held_reason:
+        return run.held_reason
+    if run.up_since and run.down_since:
+        return f"Down for {duration_text((run.up_since - run.down_since).total_seconds())}"
+    return f"Plan revision {run.plan.revision}"

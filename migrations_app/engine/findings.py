@@ -50,10 +50,9 @@ CATALOGUE: dict[str, Kind] = {
     "NULL_IN_PRIMARY_KEY": Kind("A primary key holds NULL, which SQLite lets pass.", ("unique", "skip_rows")),
     "NULLS_BREAK_NOT_NULL": Kind("A NOT NULL column holds NULL: NOT NULL is left out.", ("drop_not_null", "skip_rows")),
     "NAIVE_AS_UTC": Kind("Times without a zone go into a column with one: they are taken as UTC.", ("utc",)),
-    "ROW_TOO_WIDE": Kind("A row doesn't fit a page of PostgreSQL even with its long values apart.", ("skip_rows",)),
+    "ROW_TOO_WIDE": Kind("A row doesn't fit a page of PostgreSQL even with its long values apart.", ("skip",)),
     "KEY_TOO_WIDE": Kind("A value may be too wide for an index of PostgreSQL (2,704 bytes).", ("omit", "try")),
     "ROWID_MAY_BE_DATA": Kind("A table has no key but its rowid, which isn't carried over."),
-    "UNSIGNED_AS_NUMERIC": Kind("Numbers beyond bigint are kept as numeric."),
     # Tables and columns
     "TOO_MANY_COLUMNS": Kind("PostgreSQL's limit is 1,600 columns a table.", ("skip",)),
     "NO_COLUMNS": Kind("A table has no column that can be read.", ("skip",)),
@@ -65,9 +64,9 @@ CATALOGUE: dict[str, Kind] = {
     "NAME_CHANGED": Kind("A name is over 63 bytes, or collides: another one is used."),
     "UNKNOWN_COLLATION": Kind("A collation that only the application knows."),
     "NOCASE_COLUMN": Kind("A column compares without case in SQLite, with case in PostgreSQL."),
-    "GENERATED_AS_VALUES": Kind("A generated column whose expression wasn't translated: its values are kept."),
-    "ENCRYPTED_COLUMN_MISSING": Kind("A column declared as encrypted isn't there."),
-    "INTEGRITY_NOTE": Kind("Rows that break a constraint of the file's own."),
+    "GENERATED_AS_VALUES": Kind(
+        "A generated column becomes an ordinary one that keeps its values.", ("values", "generate")
+    ),
     # Objects
     "ORPHANS": Kind("Rows refer to parents that aren't there.", ("not_valid", "create", "omit")),
     "FOREIGN_KEY_PARENT": Kind("A foreign key's parent is missing, or isn't unique.", ("omit",)),
@@ -82,7 +81,9 @@ CATALOGUE: dict[str, Kind] = {
     # An existing schema
     "TABLE_MISSING_IN_TARGET": Kind("The target has no such table.", ("skip",)),
     "COLUMN_MISSING_IN_TARGET": Kind("The target's table has no such column.", ("skip_column",)),
-    "COLUMN_WITHOUT_SOURCE": Kind("The target has a NOT NULL column without default that the source lacks."),
+    "COLUMN_WITHOUT_SOURCE": Kind("The target has a NOT NULL column without default that the source lacks.", ("skip",)),
+    "CHOICE_DOES_NOT_FIT": Kind("Not every value fits the way that was chosen.", ("skip_rows",)),
+    "SCHEMA_CHANGED": Kind("The source's schema is no longer the one that was planned."),
     "TARGET_COLUMN_DEFAULTS": Kind("The target has a column that the source lacks: its default or NULL is taken."),
     "TARGET_TYPE_UNKNOWN": Kind("A type that there is no conversion for.", ("verbatim", "skip_column")),
     "TARGET_NOT_EMPTY": Kind("A table of the target holds rows already.", ("empty", "keep", "skip")),

@@ -1,0 +1,1 @@
+"""What the headless commands share: arguments, progress, signals, the flows and the report. No control database."""

@@ -36,7 +36,7 @@ class Console:
         print(f"[{self.elapsed:6.1f} s] {text}", file=sys.stderr, flush=True)
 
     def wait_for(self, what: str, condition: Callable[[], bool], seconds: float) -> float:
-        """Wait until the condition holds; the seconds that it took. Raises StageError demo.waited, and what watch raises."""
+        """Wait until the condition holds; the seconds that it took. Raises StageError demo.waited and watch's."""
         begun = time.monotonic()
         said = False
         while not condition():

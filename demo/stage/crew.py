@@ -47,7 +47,7 @@ class Crew:
         self._console.wait_for("the worker to listen", self._worker_listens, 60)
 
     def check(self) -> None:
-        """Start a member that ended by itself again, a few times. Raises StageError demo.died when that doesn't help."""
+        """Start a member that ended by itself again, a few times. Raises StageError demo.died when that is no help."""
         for member in self._members:
             process = self._running.get(member.name)
             if process is None or process.running:
@@ -79,7 +79,7 @@ class Crew:
 
     def _web_answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.address}/login", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.address}/sign-in/", timeout=5) as answer:
                 return bool(answer.status == 200)
         except urllib.error.HTTPError as error:
             if error.code >= 500:

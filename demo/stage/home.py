@@ -1,4 +1,4 @@
-"""The folder in which the demo keeps everything, and nothing else: one instance at a time, erased only if it is ours."""
+"""The folder in which the demo keeps everything: one instance at a time, erased only if it is ours."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Home:
             self._lock = None
 
     def erase(self) -> None:
-        """Remove what the demo made, keeping the lock. Raises StageError demo.foreign_folder, and then removes nothing."""
+        """Remove what the demo made, keeping the lock. Raises StageError demo.foreign_folder; then nothing is gone."""
         strangers = self._strangers()
         if strangers:
             raise self._foreign(f"it holds {', '.join(strangers[:3])}")

@@ -11,32 +11,10 @@ from cryptography.fernet import Fernet
 
 from migrations_app.applications.supervision import write_private
 
-WORDS = [
-    "amber",
-    "birch",
-    "cedar",
-    "coral",
-    "delta",
-    "ember",
-    "fjord",
-    "grove",
-    "harbour",
-    "island",
-    "juniper",
-    "kelp",
-    "lagoon",
-    "maple",
-    "north",
-    "ocean",
-    "pebble",
-    "quartz",
-    "river",
-    "saffron",
-    "timber",
-    "umber",
-    "valley",
-    "willow",
-]
+WORDS = (
+    *("amber", "birch", "cedar", "coral", "delta", "ember", "fjord", "grove", "harbour", "island", "juniper", "lagoon"),
+    *("maple", "north", "ocean", "pebble", "quartz", "river", "saffron", "timber", "umber", "valley", "willow"),
+)
 
 
 class Keys:

@@ -76,7 +76,7 @@ class Stage:
         together(self.servers.stops())
 
     def stop_causeway(self) -> None:
-        """End web, worker, beat and broker, and leave the applications and PostgreSQL: the day that Causeway is down."""
+        """End web, worker, beat and broker; applications and PostgreSQL go on: the day that Causeway is down."""
         if self.crew is not None:
             self.crew.stop()
         self.servers.stop_broker()

@@ -2,7 +2,7 @@
 
 A *form* says how a whole column writes its times, so that the text can be had back from the value:
 separator ('space' or 'T'), fraction ('py': none when zero, else six digits, as Python writes them; '3' and '6': always
-so many; 'trim': no trailing zeros) and zone ('', 'Z' or '+00:00'), joined by '-'. Without a form every text that
+so many; 'trim': no trailing zeros) and zone ('', 'Z', '+00:00' or '+00'), joined by '-'. Without a form every text that
 means exactly one time is taken: for columns whose target type the application has chosen itself.
 """
 
@@ -21,7 +21,7 @@ _EPOCH = dt.datetime(1970, 1, 1)
 
 SEPARATORS = {"space": " ", "T": "T"}
 FRACTIONS = ("py", "6", "3", "trim")
-ZONES = ("", "Z", "+00:00")
+ZONES = ("", "Z", "+00:00", "+00")
 
 
 class BadTime(ValueError):

@@ -34,7 +34,7 @@ from migrations_app.engine.plan import TablePlan
 _RANGES = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
-_TYPE = re.compile(r"(?P<base>[^(\[]+?)\s*(?:\((?P<args>[^)]*)\))?(?P<rest>[^\[]*)(?P<array>(?:\[\])*)$")
+_TYPE = re.compile(r"(?P<base>[^(\[]+)(?:\((?P<args>[^)]*)\))?(?P<rest>[^(\[]*)(?P<array>(?:\[\])*)$")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{4}\1[0-9a-fA-F]{12}", re.ASCII)
 _WIDE = Context(prec=2000)  # enough for any double written out and any numeric of an application
 _TRUE_WORDS = frozenset({"1", "t", "true", "yes", "on", "y"})

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 
+from migrations_app.engine.affinity import affinity
 from migrations_app.engine.cells import Cell
 from migrations_app.engine.conversions import Unfit, conversion
 from migrations_app.engine.sqlite_ddl import tokenize
 from migrations_app.engine.translate import NotTranslated
-from migrations_app.engine.typemap import affinity
 
 _STEPS = 50_000
 _UTC = "timezone('UTC', now())"

@@ -31,7 +31,7 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "TYPE_FOLLOWS_VALUES": Kind(
         "The declared type can't hold all values; a type that can is taken.",
-        ("text", "numeric", "bytea", "tagged_text", "skip_rows"),
+        ("follow_values", "tagged_text", "skip_rows"),
     ),
     "VALUE_DOES_NOT_FIT": Kind(
         "The target's column can't hold a value.",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from migrations_app.engine.affinity import TEXT, affinity
 from migrations_app.engine.cells import Cell, InvalidText, Row
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions import Conversion, Unfit, conversion
@@ -52,7 +53,8 @@ class ColumnProfile:
     """Counts of cells by storage class; `first` has the key of the first row with each oddity.
 
     Keys of `first`: 'integer', 'real', 'text', 'blob', 'invalid', 'nul', 'number_like'. number_like counts texts that
-    spell a number exactly as a number of the file would be written ('1', '1.5'): as text they can't be told apart.
+    spell a number exactly as a number of the file would be written ('1', '1.5'): as text they can't be told apart. In
+    a column of text affinity, where SQLite keeps no numbers, every text counts.
     """
 
     name: str
@@ -135,7 +137,11 @@ def _batches(rows: Iterator[tuple[Row, Row]]) -> Iterator[list[tuple[Row, Row]]]
 def _profile_table(source: Source, table: SourceTable, candidates: Candidates, control: Control) -> TableProfile:
     columns = [column for column in table.columns if not column.hidden]
     names = key_names(table)
-    trackers = [_Tracker(c.name, candidates.get((table.name, c.name), ())) for c in columns]
+    trackers = [
+        # SQLite turns numbers into text in columns of text affinity: there is nothing to confuse there.
+        _Tracker(c.name, candidates.get((table.name, c.name), ()), watch_numbers=affinity(c.declared_type) != TEXT)
+        for c in columns
+    ]
     total, done, too_wide, too_wide_key = source.count(table.name), 0, 0, ""
     control.progress("profile", table.name, 0, total)
     for batch in _batches(source.rows_with_key(table.name, [c.name for c in columns], ordered=False)):
@@ -208,8 +214,9 @@ class _Trial:
 class _Tracker:
     """Collects one column's profile, batch by batch."""
 
-    def __init__(self, name: str, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, name: str, candidates: Sequence[Candidate], *, watch_numbers: bool) -> None:
         self.name = name
+        self.watch_numbers = watch_numbers
         self.counts = dict.fromkeys(("nulls", "integers", "reals", "texts", "blobs", "invalid"), 0)
         self.nul = self.number_like = self.infinite = self.max_chars = self.max_bytes = 0
         self.lowest: int | None = None
@@ -260,11 +267,12 @@ class _Tracker:
             self.max_bytes = max(self.max_bytes, *(len(text.encode()) for text in found if len(text) > _MEASURED_FROM))
         else:
             self.max_bytes = max(self.max_bytes, longest)
-        for place, cell in enumerate(cells):
+        for place, cell in enumerate(cells) if self.watch_numbers else ():
             if type(cell) is str and (cell[:1] in _NUMBER_STARTS) and looks_like_number(cell):
                 self.number_like += 1
-                self.first.setdefault("number_like", keys.text(place))
-        if not any("\0" in text for text in found):
+                if "number_like" not in self.first:
+                    self.first["number_like"] = keys.text(place)
+        if "\0" not in "".join(found):
             return False
         self.nul += sum("\0" in text for text in found)
         place = next(i for i, cell in enumerate(cells) if isinstance(cell, str) and "\0" in cell)
@@ -282,6 +290,8 @@ class _Tracker:
         if kinds == {int} and name in _INT_RANGES:
             limit = _INT_RANGES[name]
             return -limit <= (self.lowest or 0) and (self.highest or 0) < limit
+        if kinds <= {int, float} and name == "text":
+            return True
         if kinds == {float}:
             return name == "double"
         if kinds == {str}:
@@ -292,7 +302,7 @@ class _Tracker:
         return ColumnProfile(
             name=self.name,
             nul=self.nul,
-            number_like=self.number_like,
+            number_like=self.number_like if self.watch_numbers else self.counts["texts"],
             infinite=self.infinite,
             lowest=self.lowest,
             highest=self.highest,

@@ -243,9 +243,11 @@ class Source:
             name = (first or "").lower()
             allowed = name in _PRAGMAS and (name not in ("journal_mode", "encoding") or second is None)
             return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-        # R*Tree and FTS prepare their writes as soon as they are opened; the file is read-only, so none ever runs.
+        # R*Tree and FTS prepare their writes as soon as they are opened, and declaring any virtual table asks for
+        # the right to update sqlite_master. The file is open read-only, so no write ever runs.
         if action in (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE):
-            return sqlite3.SQLITE_OK if first in self._shadows else sqlite3.SQLITE_DENY
+            declaring = action == sqlite3.SQLITE_UPDATE and first == "sqlite_master"
+            return sqlite3.SQLITE_OK if declaring or first in self._shadows else sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_DENY
 
     def _must_stop(self) -> int:

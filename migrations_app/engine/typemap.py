@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrations_app.engine.affinity import INTEGER, REAL, TEXT, affinity
 from migrations_app.engine.conversion_times import FRACTIONS, ZONES
 from migrations_app.engine.conversions import type_parts
 from migrations_app.engine.findings import REFUSE, WARN, Decisions
@@ -16,7 +17,6 @@ from migrations_app.engine.plan import Finding
 from migrations_app.engine.profile import Candidate, ColumnProfile
 from migrations_app.engine.schema import SourceColumn
 
-INTEGER, REAL, NUMERIC, TEXT, BLOB = "INTEGER", "REAL", "NUMERIC", "TEXT", "BLOB"
 _STAMP = "timestamp without time zone"
 _STAMPTZ = "timestamp with time zone"
 _CLOCK = "time without time zone"
@@ -32,18 +32,6 @@ class TypeChoice:
     conversion: str
     reason: str
     on_unfit: str = "fail"
-
-
-def affinity(declared: str) -> str:
-    """SQLite's affinity of a declared type."""
-    upper = declared.upper()
-    if "INT" in upper:
-        return INTEGER
-    if any(part in upper for part in ("CHAR", "CLOB", "TEXT")):
-        return TEXT
-    if "BLOB" in upper or not upper.strip():
-        return BLOB
-    return REAL if any(part in upper for part in ("REAL", "FLOA", "DOUB")) else NUMERIC
 
 
 def _time_candidates(word: str, target_type: str, zones: tuple[str, ...]) -> list[Candidate]:

@@ -171,10 +171,6 @@ def _chosen(choice: str, column: SourceColumn, encoding: str, wishes: list[Candi
             f"declared {declared}; rows that don't fit are left out, by choice",
             "skip_row",
         )
-    if choice == "numeric":
-        return TypeChoice(
-            "numeric", "numeric", f"declared {declared}; integers and reals occur: numeric holds both exactly"
-        )
     return TypeChoice("text", "text", f"declared {declared}; text is the type that holds all values")
 
 
@@ -207,12 +203,7 @@ def _by_values(
         return choice
     wish = wishes[0].target_type if wishes else "one type"
     fit = profile.fit(wishes[0].conversion, wishes[0].target_type) if wishes else None
-    offered = tuple(
-        dict.fromkeys((found.conversion if found.conversion == "numeric" else found.target_type, "tagged_text"))
-    )
-    offered = tuple(item for item in offered if item in ("text", "numeric", "bytea", "tagged_text"))
-    if wishes:
-        offered = (*offered, "skip_rows")
+    offered = ("follow_values", "tagged_text", "skip_rows") if wishes else ("follow_values", "tagged_text")
     finding = Finding(
         "TYPE_FOLLOWS_VALUES",
         WARN,
@@ -225,7 +216,7 @@ def _by_values(
         offered,
     )
     made = decisions.ask(finding)
-    return choice if made in ("", found.target_type, "text") else _chosen(made, column, encoding, wishes)
+    return choice if made == "follow_values" else _chosen(made, column, encoding, wishes)
 
 
 def _ordered_fallback(profile: ColumnProfile) -> tuple[Candidate, ...]:

@@ -249,12 +249,12 @@ class TableComparison:
     def _row_key(self, line: _Line) -> str:
         """JSON text of the key: of its columns, or (no key) of the whole row, without what must not be shown."""
         positions = self.keys or tuple(range(len(line.texts)))
-        values: list[Any] = []
+        values: dict[str, Any] = {}
         for position in positions:
-            text = line.texts[position]
-            hidden = self.writer.columns[position] in self.secret
-            values.append(int(text) if position in self.integers and text else "***" if hidden else _shown(text))
-        return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+            text, name = line.texts[position], self.writer.columns[position]
+            hidden = name in self.secret
+            values[name] = int(text) if position in self.integers and text else "***" if hidden else _shown(text)
+        return json.dumps(values, ensure_ascii=False)
 
     def _check(self, rows: int, target_rows: int, found: Differences, changed: int) -> TableCheck:
         cells = max(rows, target_rows) * len(self.writer.columns)

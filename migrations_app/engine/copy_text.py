@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from migrations_app.engine.cells import Row, encode_key
+from migrations_app.engine.cells import Row
 from migrations_app.engine.conversions import RowUnfit, row_converter
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.pg_names import qualified, quote
 from migrations_app.engine.plan import TablePlan
+from migrations_app.engine.row_keys import row_key_text
 
 NULL = "\\N"
 # What COPY TO escapes (CopyAttributeOutText in PostgreSQL's copyto.c).
@@ -83,7 +84,8 @@ class LineWriter:
 
     def row_key(self, row: Row) -> str:
         """JSON text of the row's key; '' when only the rowid identifies it."""
-        return encode_key([row[position] for position in self.key_positions]) if self.key_positions else ""
+        names = [self.columns[position] for position in self.key_positions]
+        return row_key_text(names, tuple(row[position] for position in self.key_positions)) if names else ""
 
     def copy_in_sql(self, schema: str) -> str:
         columns = ", ".join(quote(name) for name in self.target_columns)

@@ -52,6 +52,7 @@ class CopyStream:
     """A file to read the lines of one chunk from, made as they are asked for; digests what it gives."""
 
     def __init__(self, writer: LineWriter, rows: Sequence[Row], control: Control) -> None:
+        self.error: EngineError | None = None
         self.sent: list[Row] = []  # the rows of the lines given, so that PostgreSQL's line number finds its row
         self._digest = hashlib.sha256()
         self._blocks = self._make(writer, rows, control)
@@ -75,8 +76,13 @@ class CopyStream:
             yield ("\n".join(lines) + "\n").encode()
 
     def read(self, size: int) -> bytes:
+        """Called by psycopg2, which turns what is raised here into an error of its own: `error` keeps ours."""
         if not self._rest:
-            self._rest = next(self._blocks, b"")
+            try:
+                self._rest = next(self._blocks, b"")
+            except EngineError as error:
+                self.error = error
+                raise
             self._digest.update(self._rest)
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
@@ -152,9 +158,9 @@ def _load_chunk(
             assert_held(cursor, loading.lease)
         try:
             cursor.copy_expert(writer.copy_in_sql(loading.schema), stream, size=_BLOCK)
-        except EngineError:
-            raise
         except psycopg2.Error as error:
+            if stream.error is not None:
+                raise stream.error from None
             control.checkpoint()
             raise _copy_failed(error, loading.plan, writer, stream) from None
         count = int(cursor.rowcount)

@@ -214,6 +214,8 @@ def _default(
     source_sql = column.default or ""
     detail = {"source": source_sql, "column": plan.target_name}
     try:
+        if plan.identity:
+            raise NotTranslated("the column's numbers are given out by its identity")
         text = translate_default(source_sql, column.declared_type, plan.target_type, plan.conversion)
     except NotTranslated as error:
         message = f"The default of {draft.source.name}.{column.name} isn't carried over: {error}."

@@ -18,6 +18,7 @@ from migrations_app.engine.sqlite_ddl import fold, parse_index, parse_table
 from migrations_app.engine.translate import NotTranslated, Scope, expression
 
 _INDEX_ROOM = 2600  # bytes; PostgreSQL's limit for a b-tree entry is 2,704 on pages of 8 kB
+FITS, TRY = "fits", "try"
 
 
 def quoted(name: str) -> str:
@@ -74,25 +75,31 @@ class ObjectPlanner:
         key = draft.source.primary_key
         if not key:
             return
-        nulls = any(draft.columns[fold(name)].not_null is False for name in key)
-        if nulls or not self._room(draft, "primary key", key):
-            self.unique(draft, key, "NULL occurs in the primary key" if nulls else "")
+        if not all(draft.columns[fold(name)].not_null for name in key):
+            self.unique(draft, key, "NULL occurs in the primary key")
+            return
+        room = self._room(draft, "primary key", key)
+        if not room:
+            draft.objects.append(ObjectPlan("primary_key", "", "", False, "its values may be too wide"))
             return
         name = draft.constraint_names.claim(self.relations.claim(f"{draft.source.name}_pkey"))
         sql = f"ALTER TABLE {draft.where} ADD CONSTRAINT {quoted(name)} PRIMARY KEY ({name_list(draft.targets(key))})"
-        draft.objects.append(ObjectPlan("primary_key", name, sql, detail={"columns": draft.targets(key)}))
+        detail = {"columns": draft.targets(key), "try": room == TRY}
+        draft.objects.append(ObjectPlan("primary_key", name, sql, detail=detail))
         draft.unique_sets.append(tuple(fold(item) for item in key))
         self._nocase_twin(draft, [IndexColumn(item, False, self._collation(draft, item)) for item in key])
 
     def unique(self, draft: TableDraft, columns: Sequence[str], why: str = "") -> None:
         """A plain UNIQUE constraint: NULLs differ from one another, as in SQLite."""
-        if not self._room(draft, "unique key", columns):
+        room = self._room(draft, "unique key", columns)
+        if not room:
+            draft.objects.append(ObjectPlan("unique", "_".join(columns), "", False, "its values may be too wide"))
             return
         name = self.relations.claim(f"{draft.source.name}_{'_'.join(columns)}_key")
         name = draft.constraint_names.claim(name)
         targets = draft.targets(columns)
         sql = f"ALTER TABLE {draft.where} ADD CONSTRAINT {quoted(name)} UNIQUE ({name_list(targets)})"
-        draft.objects.append(ObjectPlan("unique", name, sql, why=why, detail={"columns": targets}))
+        draft.objects.append(ObjectPlan("unique", name, sql, why=why, detail={"columns": targets, "try": room == TRY}))
         draft.unique_sets.append(tuple(fold(item) for item in columns))
 
     def indexes(self, draft: TableDraft) -> None:
@@ -114,7 +121,8 @@ class ObjectPlanner:
         except NotTranslated as error:
             self.lost(draft, "index", index.name, str(error), index.sql or "")
             return
-        if not self._room(draft, f"index {index.name}", plain, unique=index.unique):
+        room = self._room(draft, f"index {index.name}", plain, unique=index.unique)
+        if not room:
             draft.objects.append(ObjectPlan("index", index.name, "", False, "its values may be too wide", {}))
             return
         name = self.relations.claim(index.name)
@@ -179,11 +187,11 @@ class ObjectPlanner:
     def _collation(draft: TableDraft, name: str) -> str:
         return next((c.collation for c in draft.source.columns if fold(c.name) == fold(name)), "BINARY")
 
-    def _room(self, draft: TableDraft, what: str, columns: Sequence[str], *, unique: bool = True) -> bool:
-        """Whether the key fits a b-tree, or is to be tried all the same."""
+    def _room(self, draft: TableDraft, what: str, columns: Sequence[str], *, unique: bool = True) -> str:
+        """FITS when the key fits a b-tree, TRY when it is to be tried all the same, '' when it is left out."""
         widest = sum(draft.profile.column(draft.columns[fold(name)].name).max_bytes for name in columns)
         if widest <= _INDEX_ROOM:
-            return True
+            return FITS
         finding = Finding(
             "KEY_TOO_WIDE",
             REFUSE if unique else WARN,
@@ -192,7 +200,7 @@ class ObjectPlanner:
             ",".join(columns),
             choices=("omit", "try"),
         )
-        return self.decisions.ask(finding) in ("try", "")
+        return "" if self.decisions.ask(finding) == "omit" else TRY
 
     def checks(self, draft: TableDraft) -> None:
         """Each check translated, to be tried by the loader once the rows are there."""

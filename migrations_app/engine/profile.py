@@ -11,7 +11,7 @@ from migrations_app.engine.affinity import TEXT, affinity
 from migrations_app.engine.cells import Cell, InvalidText, Row
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions import Conversion, Unfit, conversion
-from migrations_app.engine.row_keys import key_names, row_key_text
+from migrations_app.engine.row_keys import row_key_text
 from migrations_app.engine.schema import SourceTable
 from migrations_app.engine.sqlite_source import Source
 
@@ -136,7 +136,6 @@ def _batches(rows: Iterator[tuple[Row, Row]]) -> Iterator[list[tuple[Row, Row]]]
 
 def _profile_table(source: Source, table: SourceTable, candidates: Candidates, control: Control) -> TableProfile:
     columns = [column for column in table.columns if not column.hidden]
-    names = key_names(table)
     trackers = [
         # SQLite turns numbers into text in columns of text affinity: there is nothing to confuse there.
         _Tracker(c.name, candidates.get((table.name, c.name), ()), watch_numbers=affinity(c.declared_type) != TEXT)
@@ -145,7 +144,7 @@ def _profile_table(source: Source, table: SourceTable, candidates: Candidates, c
     total, done, too_wide, too_wide_key = source.count(table.name), 0, 0, ""
     control.progress("profile", table.name, 0, total)
     for batch in _batches(source.rows_with_key(table.name, [c.name for c in columns], ordered=False)):
-        keys = _Keys(names, [key for key, _row in batch])
+        keys = _Keys(table, [key for key, _row in batch])
         for tracker, cells in zip(trackers, zip(*(row for _key, row in batch), strict=True), strict=True):
             tracker.take(cells, keys)
         if len(columns) > _WIDE_TABLE:
@@ -175,12 +174,12 @@ def _least_width(row: Row) -> int:
 class _Keys:
     """Keys of a batch's rows, written as text only when asked for."""
 
-    def __init__(self, names: Sequence[str], keys: Sequence[Row]) -> None:
-        self._names = names
+    def __init__(self, table: SourceTable, keys: Sequence[Row]) -> None:
+        self._table = table
         self._keys = keys
 
     def text(self, place: int) -> str:
-        return row_key_text(self._names, self._keys[place])
+        return row_key_text(self._table, self._keys[place])
 
 
 class _Trial:

@@ -1,4 +1,4 @@
-"""The key of a row as JSON text, for findings: ["a",1] in the key's order, or {"rowid":7} where only that tells rows."""
+"""The key of a row as JSON text, for findings: ["a",1] in the key's order, {"rowid":7} where only that tells rows."""
 
 from __future__ import annotations
 

@@ -28,7 +28,10 @@ def show_all(request: HttpRequest) -> HttpResponse:
         {"row": row, "run": runs.get(row.last_run_id), "roles": ", ".join(roles.get(row.pk, []))}  # type: ignore[attr-defined]
         for row in found
     ]
-    return render_page(request, "applications/list.html", {"place": "applications", "lines": lines})
+    is_ops = any(Role.OPS.label in held for held in roles.values())
+    may_register = request.user.is_staff and (request.user.is_superuser or is_ops)
+    context = {"place": "applications", "lines": lines, "may_register": may_register}
+    return render_page(request, "applications/list.html", context)
 
 
 @page
@@ -43,13 +46,15 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
     for membership in application.memberships.all():
         held[membership.role].append(membership.user.get_username())
     plans = list(application.plans.select_related("author").order_by("-revision")[:SHOWN])
+    mine = permissions.roles_of(request.user, application)
     context = {
         "place": "applications",
         "application": application,
+        "may_edit": request.user.is_staff and (request.user.is_superuser or Role.OPS in mine),
         "people": [{"role": Role(role).label, "names": ", ".join(names)} for role, names in held.items()],
         "runs": list(application.runs.select_related("plan", "requested_by").order_by("-pk")[:SHOWN]),
         "plans": plans,
-        "may_act": bool(permissions.roles_of(request.user, application) & {"ops", "lead"}),
+        "may_act": bool(mine & {Role.OPS, Role.LEAD}),
         "who_may": permissions.who_can(application, ("ops", "lead")),
         "has_ready_plan": any(plan.state in ("draft", "submitted") for plan in plans),
     }

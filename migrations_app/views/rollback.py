@@ -123,10 +123,7 @@ def _render(
         **run_frame(run, "run"),
         "price": tag,
         "costs_rows": tag.price == Price.R3,
-        "changes": [
-            {"table": name, **{kind: counts.get(kind, 0) for kind in ("insert", "update", "delete")}}
-            for name, counts in sorted(tag.by_table.items(), key=lambda item: -sum(item[1].values()))
-        ],
+        "changes": _changes(tag),
         "offer": permissions.offers(request.user, run)["roll_back"],
         "limit": schedule.last_safe_moment(run),
         "waiting": waiting,
@@ -139,3 +136,18 @@ def _render(
         "refusal": refusal,
     }
     return render_page(request, "runs/rollback.html", context, status=status)
+
+
+def _changes(tag: price.PriceTag) -> list[dict[str, Any]]:
+    """What was written since the switch, by table, the most changed first."""
+    lines = [
+        {"table": name, "insert": _number(counts, "insert"), "update": _number(counts, "update")}
+        | {"delete": _number(counts, "delete")}
+        for name, counts in tag.by_table.items()
+    ]
+    return sorted(lines, key=lambda line: (-line["insert"] - line["update"] - line["delete"], line["table"]))
+
+
+def _number(counts: Any, kind: str) -> int:
+    """By operation, whether the tag carries the engine's counts or plain ones."""
+    return int(counts.get(kind, 0) if isinstance(counts, dict) else getattr(counts, f"{kind}s"))

@@ -79,7 +79,9 @@ def live(request: HttpRequest, number: int) -> HttpResponse:
         "now": timezone.now(),
         "zone_name": timezone.localtime().tzname(),
     }
-    return render(request, "runs/live.html", context, headers={"ETag": tag})
+    answer = render(request, "runs/live.html", context)
+    answer.headers["ETag"] = tag
+    return answer
 
 
 def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:

@@ -1,0 +1,399 @@
+"""Rows for tests of pages and services: plain functions, each of which makes one thing and says so.
+
+Runs are drafted by the real service; `reach()` then writes the rows as workers would have left them, so that a page
+can be shown at any point of the way without a worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from controlplane.audit.trail import record
+from controlplane.registry.models import Application, Membership, Role
+from migrations_app.engine import plan as engine
+from migrations_app.models import Approval, Artifact, Finding, Gate, MigrationPlan, MigrationRun, RunStep, StepLogLine
+from migrations_app.models.states import ApprovalState, GateState, ItemState, PlanState, RunKind, RunState, StepState
+from migrations_app.services import gates
+from migrations_app.services.evidence import digest_of, evidence_digest
+from migrations_app.services.runs import create_run
+
+PASSWORD = "correct horse battery"
+TABLES = {
+    "leave_requests": 500_000,
+    "yukyu_usage_details": 641_002,
+    "audit_log": 890_431,
+    "employees": 52_114,
+    "genzai": 41_870,
+    "ukeoi": 9_204,
+    "users": 412,
+}
+SAID = {
+    "preflight": "PostgreSQL 18.6, every right is there, 38 GB free",
+    "prepare_target": "alembic upgrade head: 7 tables, head 0003",
+    "baseline": "5 endpoints measured, the slowest 212 ms",
+    "backup": "4.1 GB, restored to a scratch file and compared",
+    "export": "7 tables, 2,135,033 rows",
+    "rehearsal_is_fresh": "rehearsed today, same plan and schema",
+    "stop_application": "no process, port closed, no lock on the file",
+    "final_backup": "taken after the stop, restored and compared",
+    "refresh_export": "unchanged since the export",
+    "load": "7 tables, 2,135,033 rows",
+    "verify": "17,080,264 cells equal",
+    "arm_change_queue": "7 tables watched",
+    "switch_configuration": "DATABASE_TYPE and DATABASE_URL",
+    "start_application": "web and worker are up",
+    "check_application": "5 endpoints green, the application says postgresql",
+    "check_integrity": "no orphan, every sequence ahead, encrypted columns open",
+    "check_performance": "slowest p95 231 ms, limit 500 ms",
+}
+
+
+@dataclass(frozen=True)
+class People:
+    """ben and emi lead, ana runs, chika tests, dora looks on, boss is a superuser, eve is of another application."""
+
+    lead: User
+    second_lead: User
+    ops: User
+    qa: User
+    viewer: User
+    boss: User
+    stranger: User
+
+
+def user(name: str, **fields: Any) -> User:
+    return User.objects.create_user(name, password=PASSWORD, **fields)
+
+
+def application(name: str = "yukyu", **fields: Any) -> Application:
+    """An application with a full description; its target's address leads nowhere unless one is given."""
+    described: dict[str, Any] = {
+        "title": "Paid leave",
+        "host": "apphost",
+        "source_path": f"/srv/{name}/{name}.db",
+        "target_url": "postgresql://yukyu:secret-word@127.0.0.1:1/yukyu",
+        "schema_mode": "existing",
+        "processes": [
+            {"name": "web", "command": f"{name}-web", "order": 1, "port": 8010, "rehearsal_port": 8110},
+            {"name": "worker", "command": f"{name}-worker", "order": 2},
+        ],
+        "pointing": {"mechanism": "file", "file": f"/srv/{name}/.env", "keys": {}},
+        "endpoints": [{"name": "employees", "process": "web", "path": "/api/employees"}],
+        "encrypted_columns": [{"table": "genzai", "column": "birth_date", "scheme": "aes-256-gcm", "key_env": "KEY"}],
+    }
+    return Application.objects.create(name=name, **{**described, **fields})
+
+
+def member(of: Application, person: User, *roles: str) -> None:
+    for role in roles:
+        Membership.objects.create(application=of, user=person, role=role)
+
+
+def people(of: Application) -> People:
+    """One person a role, and those who must be kept out."""
+    everyone = People(
+        lead=user("ben"),
+        second_lead=user("emi"),
+        ops=user("ana", is_staff=True),
+        qa=user("chika"),
+        viewer=user("dora"),
+        boss=User.objects.create_superuser("boss", password=PASSWORD),
+        stranger=user("eve"),
+    )
+    member(of, everyone.lead, Role.LEAD)
+    member(of, everyone.second_lead, Role.LEAD)
+    member(of, everyone.ops, Role.OPS)
+    member(of, everyone.qa, Role.QA)
+    member(of, everyone.viewer, Role.VIEWER)
+    return everyone
+
+
+def column(name: str, declared: str, target: str, reason: str = "", **fields: Any) -> engine.ColumnPlan:
+    return engine.ColumnPlan(name, name, declared, target, fields.pop("conversion", "text"), reason=reason, **fields)
+
+
+def table(name: str, columns: Sequence[engine.ColumnPlan] = (), **fields: Any) -> engine.TablePlan:
+    chosen = tuple(columns) or (
+        column("id", "INTEGER", "bigint", "as the application made it", not_null=True),
+        column("name", "TEXT", "text", "text fits"),
+        column("amount", "REAL", "double precision", "8-byte floats on both sides"),
+        column("created_at", "TIMESTAMP", "timestamp without time zone", "naive times stay naive"),
+    )
+    return engine.TablePlan(name, name, fields.pop("rule", engine.LOAD), chosen, ("id",), **fields)
+
+
+def move_plan(tables: Sequence[str] = tuple(TABLES)) -> engine.MovePlan:
+    index = engine.ObjectPlan("index", "leave_by_day", "CREATE INDEX", True)
+    trigger = engine.ObjectPlan("trigger", "touch", carried=False, why="triggers are listed, not translated")
+    first, *others = tables
+    return engine.MovePlan(
+        mode="existing",
+        target_schema="public",
+        schema_digest="5" * 64,
+        encoding="UTF-8",
+        tables=(table(first, objects=(index,)), *(table(name) for name in others)),
+        objects=(trigger,),
+    )
+
+
+def plan(
+    of: Application, author: User, *, state: str = PlanState.DRAFT, findings: int = 0, **fields: Any
+) -> MigrationPlan:
+    """A plan that was made, with `findings` of them without a choice."""
+    move = move_plan(fields.pop("tables", tuple(TABLES)))
+    revision = of.plans.count() + 1
+    made = MigrationPlan.objects.create(
+        application=of,
+        revision=revision,
+        author=author,
+        state=state,
+        settings={"jobs": 2, "soak_seconds": 3600, "endpoint_limit_ms": 500},
+        document=move.to_document(),
+        digest=move.digest,
+        profile={"tables": {name: TABLES.get(name, 100) for name in (t.name for t in move.tables)}, "bytes": 4_100_000},
+        source_schema_digest=move.schema_digest,
+        application_version="1.4.2",
+        **fields,
+    )
+    for number in range(findings):
+        finding(made, table=f"shifts_{number}" if number else "shifts")
+    return made
+
+
+def finding(of: MigrationPlan, **fields: Any) -> Finding:
+    described: dict[str, Any] = {
+        "code": "VALUE_DOES_NOT_FIT",
+        "severity": "refuse",
+        "table": "shifts",
+        "column": "minutes",
+        "row_key": "[48213]",
+        "count": 3,
+        "message": "3 values are larger than the target's integer column can hold.",
+        "choices": ["skip_rows", "stored_bytes", "skip_column"],
+    }
+    return Finding.objects.create(plan=of, **{**described, **fields})
+
+
+def run(of: MigrationPlan, by: User, *, kind: str = RunKind.PRODUCTION) -> MigrationRun:
+    """A draft, as the service makes it: with its steps, gates and checklist."""
+    return create_run(actor=by, plan=of, kind=kind)
+
+
+def digest(*words: object) -> str:
+    return hashlib.sha256(repr(words).encode()).hexdigest()
+
+
+def reach(
+    of: MigrationRun,
+    step: str,
+    *,
+    state: str = StepState.RUNNING,
+    run_state: str = RunState.RUNNING,
+    minutes: float = 30,
+    signers: dict[str, User] | None = None,
+) -> RunStep:
+    """The run at `step`: all before it is done, over the last `minutes`; the step itself is in `state`."""
+    steps = list(of.steps.order_by("position"))
+    here = next(number for number, row in enumerate(steps) if row.name == step)
+    now = timezone.now()
+    start = now - timedelta(minutes=minutes)
+    share = timedelta(minutes=minutes) / max(here + 1, 1)
+    moment = start
+    for row in steps[:here]:
+        _finish(of, row, moment, moment + share * 0.96, signers or {})
+        moment += share
+    target = steps[here]
+    _stand(of, target, state, moment)
+    _moments(of, steps[:here], run_state, start)
+    of.refresh_from_db()
+    target.refresh_from_db()
+    return target
+
+
+def complete(of: MigrationRun, *, minutes: float = 30, **fields: Any) -> MigrationRun:
+    """The run with every step done."""
+    last = of.steps.order_by("-position").first()
+    assert last is not None
+    reach(of, last.name, state=StepState.SUCCEEDED, run_state=RunState.COMPLETED, minutes=minutes)
+    now = timezone.now()
+    MigrationRun.objects.filter(pk=of.pk).update(finished_at=now, **fields)
+    of.refresh_from_db()
+    return of
+
+
+def rehearsed(of: MigrationPlan, by: User) -> MigrationRun:
+    """A completed rehearsal, with what it measured."""
+    made = run(of, by, kind=RunKind.REHEARSAL)
+    return complete(made, minutes=16, facts={"rollback_seconds": 130, "downtime_seconds": 540})
+
+
+def load_progress(step: RunStep, done: float = 0.42) -> None:
+    """A load under way: the large tables in part, the small ones whole."""
+    tables = {}
+    for number, (name, total) in enumerate(sorted(TABLES.items(), key=lambda item: item[1])):
+        tables[name] = [total if number < 4 else int(total * done / (number - 3)), total]
+    RunStep.objects.filter(pk=step.pk).update(progress={"phase": "load", "tables": tables, "message": ""})
+    StepLogLine.objects.create(step=step, at=timezone.now(), text="leave_requests: chunk 21 of 50")
+
+
+def verified(of: MigrationRun, *, differences: Sequence[dict[str, Any]] = ()) -> None:
+    """The verify step's evidence, as the engine writes it."""
+    evidence = {
+        "equal": not differences,
+        "tables": [
+            {
+                "name": name,
+                "target_name": name,
+                "rows": rows,
+                "target_rows": rows,
+                "cells": rows * 8,
+                "differences": sum(1 for row in differences if row["table"] == name),
+                "changed": 0,
+            }
+            for name, rows in TABLES.items()
+        ],
+        "differences": list(differences),
+        "difference_count": len(differences),
+        "objects": [
+            {"kind": "index", "table": "leave_requests", "name": "leave_by_day", "carried": True, "why": ""},
+            {"kind": "foreign_key", "table": "genzai", "name": "genzai_employee", "carried": True, "why": ""},
+            {"kind": "sequence", "table": "employees", "name": "employees_id_seq", "carried": True, "why": ""},
+        ],
+        "decrypted": [{"table": "genzai", "column": "birth_date", "cells": 41_870, "opened": 41_870, "nulls": 0}],
+        "inconclusive": [],
+        "changed": 0,
+        "seconds": {"rows": 21.4},
+    }
+    of.steps.filter(name="verify").update(evidence=evidence, evidence_digest=digest_of(evidence))
+
+
+def reality(of: MigrationRun, *, dialect: str = "sqlite", up: bool = True) -> None:
+    """The probe's last answer."""
+    probed = {
+        "application": {
+            "state": "up" if up else "stopped",
+            "processes": ["web", "worker"] if up else [],
+            "ports": [8010] if up else [],
+            "configuration": dialect,
+            "launched_for": dialect if up else None,
+            "holders": [],
+            "message": "",
+        },
+        "sqlite": {"state": "unchanged since the stop", "fingerprint": digest("file")},
+        "postgresql": {"state": "answers", "version": "PostgreSQL 18.6"},
+        "at": timezone.now().isoformat(),
+    }
+    MigrationRun.objects.filter(pk=of.pk).update(reality=probed, reality_at=timezone.now() - timedelta(seconds=2))
+    of.refresh_from_db()
+
+
+def sign(gate: Gate, person: User, role: str, reason: str = "Looked at it, it is right.") -> Approval:
+    """A signature by the real service, on what is there now."""
+    return gates.sign_gate(
+        actor=person,
+        gate=gate,
+        role=role,
+        reason=reason,
+        plan_digest=gate.run.plan.digest,
+        evidence_digest=evidence_digest(gate.run),
+        typed_name=gate.run.application.name,
+        reauthenticated=True,
+    )
+
+
+def event(action: str, actor: Any, of: MigrationRun, **payload: Any) -> None:
+    with transaction.atomic():
+        record(action=action, actor=actor, obj=of, application=of.application.name, payload={"run": of.pk, **payload})
+
+
+def _finish(of: MigrationRun, row: RunStep, start: datetime, end: datetime, signers: dict[str, User]) -> None:
+    evidence = {"step": row.name, "said": SAID.get(row.name, "done")}
+    RunStep.objects.filter(pk=row.pk).update(
+        state=StepState.SUCCEEDED,
+        attempts=1,
+        message=SAID.get(row.name, ""),
+        evidence=evidence,
+        evidence_digest=digest_of(evidence),
+        started_at=start,
+        finished_at=end,
+    )
+    StepLogLine.objects.create(step=row, at=start, text=f"{row.title}: began")
+    if row.is_gate:
+        gate = Gate.objects.get(step=row)
+        Gate.objects.filter(pk=gate.pk).update(state=GateState.PASSED, opened_at=start, decided_at=end)
+        for role in gates.required_roles(gate):
+            if role in signers:
+                _consumed(gate, signers[role], role, end)
+    if row.name in ("backup", "final_backup", "export"):
+        Artifact.objects.create(
+            run=of,
+            step=row,
+            kind=row.name,
+            path=f"/srv/causeway/{of.pk}/{row.name}",
+            sha256=digest(row.name),
+            size=4_100_000,
+        )
+    of.items.filter(step_name=row.name).update(
+        state=ItemState.PASSED,
+        evidence={"step": row.name, "digest": digest_of(evidence), "message": SAID.get(row.name, "")},
+        changed_at=end,
+    )
+
+
+def _consumed(gate: Gate, person: User, role: str, at: datetime) -> None:
+    Approval.objects.create(
+        gate=gate,
+        role=role,
+        user=person,
+        user_name=person.get_username(),
+        state=ApprovalState.CONSUMED,
+        reason="Rehearsed, and the window is agreed.",
+        plan_digest=gate.run.plan.digest,
+        evidence_digest=digest("seen"),
+        signed_at=at,
+        expires_at=at + timedelta(hours=72),
+        ended_at=at,
+        ended_reason="The gate passed.",
+    )
+
+
+def _stand(of: MigrationRun, row: RunStep, state: str, at: datetime) -> None:
+    fields: dict[str, Any] = {"state": state, "started_at": at, "attempts": 1}
+    if state == StepState.SUCCEEDED:
+        evidence = {"step": row.name, "said": "done"}
+        fields |= {"finished_at": timezone.now(), "evidence": evidence, "evidence_digest": digest_of(evidence)}
+    if state == StepState.FAILED:
+        fields |= {
+            "finished_at": timezone.now(),
+            "error_code": "TARGET_GONE",
+            "error_message": "PostgreSQL closed the connection while the table shifts was loaded.",
+            "error_hint": "Look at the server's log, then resume.",
+        }
+    if row.is_gate:
+        fields["state"] = StepState.PENDING
+        Gate.objects.filter(step=row).update(state=GateState.OPEN, opened_at=at)
+    RunStep.objects.filter(pk=row.pk).update(**fields)
+
+
+def _moments(of: MigrationRun, done: Sequence[RunStep], run_state: str, start: datetime) -> None:
+    fields: dict[str, Any] = {
+        "state": run_state,
+        "started_at": start,
+        "started_by": of.requested_by,
+        "version": of.version + 1,
+    }
+    ended = dict(of.steps.filter(pk__in=[row.pk for row in done]).values_list("name", "finished_at"))
+    for field, name in (("down_since", "stop_application"), ("switched_at", "switch_configuration")):
+        if name in ended:
+            fields[field] = ended[name]
+    if "check_application" in ended:
+        fields["up_since"] = ended["check_application"]
+    MigrationRun.objects.filter(pk=of.pk).update(**fields)

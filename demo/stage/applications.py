@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+from django.conf import settings
 
 from controlplane.registry.models import Application
 from demo.stage.errors import StageError
@@ -61,12 +65,12 @@ def stops(applications: list[Application]) -> list[Callable[[], None]]:
     """How to end each instance, a rehearsal's included, in the time that the demo promises."""
     folders = [workplace.production_directory(application) for application in applications]
     for application in applications:
-        folders += (workplace.settings.CAUSEWAY_ARTIFACTS_DIR / application.name).glob("run-*/instance")
+        folders += (settings.CAUSEWAY_ARTIFACTS_DIR / application.name).glob("run-*/instance")
+    return [partial(_stop, folder) for folder in folders if (folder / "status.json").exists()]
 
-    def stop(folder: Any) -> Callable[[], None]:
-        return lambda: request_stop(folder, STOP_SECONDS) and None
 
-    return [stop(folder) for folder in folders if (folder / "status.json").exists()]
+def _stop(folder: Path) -> None:
+    request_stop(folder, STOP_SECONDS)
 
 
 def health(address: str) -> dict[str, Any]:

@@ -115,12 +115,17 @@ def reach(run: MigrationRun, states: tuple[str, ...], seconds: float, console: C
         run.refresh_from_db()
         if run.state in states:
             return True
-        if run.state == RunState.HELD or run.is_finished:
-            raise StageError("demo.held", f"{run} is {run.get_state_display().lower()}: {_why(run)}", "See its page.")
+        refuse_if_stopped(run)
         return False
 
     wanted = " or ".join(RunState(state).label.lower() for state in states)
     return console.wait_for(f"{run} to be {wanted}", there, seconds)
+
+
+def refuse_if_stopped(run: MigrationRun) -> None:
+    """Raises StageError demo.held when the run can't come any further by itself."""
+    if run.state == RunState.HELD or run.is_finished:
+        raise StageError("demo.held", f"{run} is {run.get_state_display().lower()}: {_why(run)}", "See its page.")
 
 
 def _why(run: MigrationRun) -> str:
@@ -134,7 +139,7 @@ def _verified_cells(run: MigrationRun) -> int:
     """What the verification compared. Raises StageError demo.not_verified when it did not find all equal."""
     verify = run.steps.filter(name="verify", state=StepState.SUCCEEDED).first()
     evidence = verify.evidence if verify else {}
-    cells = sum(table["cells"] for table in evidence.get("tables", []))
+    cells = sum(int(table["cells"]) for table in evidence.get("tables", []))
     if not evidence.get("equal") or not cells:
         raise StageError("demo.not_verified", f"{run} has no verification that found all equal.", "See its evidence.")
     return cells

@@ -1,0 +1,129 @@
+"""Act 2: yukyu crosses for good."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from demo.stage.errors import StageError
+from demo.stage.home import ROOT
+from demo.stage.opening import reach
+from demo.stage.stage import Stage
+from demo.stage.walkthrough import journey
+from demo.stage.walkthrough.application import Application
+from demo.stage.walkthrough.cast import Cast
+from demo.stage.walkthrough.proof import Proofs, digest, postgresql_rows, sqlite_rows
+from migrations_app.applications.commands import minimal_environment
+from migrations_app.models import MigrationRun
+from migrations_app.models.states import RunKind, RunState
+
+SOAK_SECONDS = 120
+VERIFY_SECONDS = 180
+
+
+def play(stage: Stage, cast: Cast, proofs: Proofs, name: str) -> None:
+    """From the approval to the sign-off."""
+    run = MigrationRun.objects.get(application__name=name, kind=RunKind.PRODUCTION)
+    _approve(cast, proofs, run)
+    journey.start_and_prepare(stage, cast, run)
+    rows = journey.cross(stage, cast, proofs, run)
+    installation = journey.installation_of(stage, name)
+    at_the_stop = digest(installation.source)
+    _verify_again(stage, proofs, run)
+    application = Application(installation)
+    filed = application.file_leave(1, "written on PostgreSQL")[0]
+    proofs.hold(application.has_request(filed), f"a leave request, number {filed}, is written and read on PostgreSQL")
+    proofs.hold(digest(installation.source) == at_the_stop, "the SQLite file has not changed since the stop")
+    _accept(stage, cast, run, application)
+    _sign_off(stage, cast, proofs, run)
+    now = postgresql_rows(run.application.target_url.reveal())
+    expected = {**rows, "leave_requests": rows["leave_requests"] + 1}
+    expected["yukyu_usage_details"] += 1
+    proofs.hold(now == expected, "PostgreSQL has every row of SQLite and the request that was filed since")
+    proofs.hold(sqlite_rows(installation.source) == rows, "SQLite still has what it had at the stop")
+
+
+def _approve(cast: Cast, proofs: Proofs, run: MigrationRun) -> None:
+    """Gate 1: nobody starts without it, the author can't give it, ben does."""
+    digests = {"role": "lead", "plan_digest": run.plan.digest, "evidence_digest": "0" * 64, "reason": "Mine is fine."}
+    cast.is_refused("ana", run, "sign/plan/", digests)
+    cast.is_refused("ana", run, "do/start/", {})
+    cast.is_refused("dana", run, "do/start/", {})
+    run.refresh_from_db()
+    proofs.hold(run.state == RunState.AWAITING_APPROVAL, "after these refusals the run waits at gate 1 as before")
+    cast.sign("ben", run, "plan", "Read the mapping and the rehearsal's report.")
+    run.refresh_from_db()
+    proofs.hold(run.state == RunState.APPROVED, f"run {run.pk} is approved")
+
+
+def _verify_again(stage: Stage, proofs: Proofs, run: MigrationRun) -> None:
+    """By the command, in a process of its own that knows nothing of the run."""
+    installation = journey.installation_of(stage, run.application.name)
+    report = stage.home.path / "logs" / f"verify-{run.pk}.json"
+    environment = minimal_environment(
+        {
+            **{key: value for key, value in os.environ.items() if key.startswith("CAUSEWAY_")},
+            "TARGET_DATABASE_URL": run.application.target_url.reveal(),
+            "DATABASE_ENCRYPTION_KEY": stage.keys.cell_key(installation.name),
+        }
+    )
+    command = ["manage.py", "verify_migration", "--source", str(installation.source), "--report", str(report)]
+    try:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=VERIFY_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StageError("walkthrough.verify", "verify_migration took too long.", "Look at the machine.") from None
+    said = (done.stderr.strip() or done.stdout.strip())[-400:]
+    proofs.hold(done.returncode == 0, "verify_migration, run by hand, finds every cell equal (exit status 0)", said)
+
+
+def _accept(stage: Stage, cast: Cast, run: MigrationRun, application: Application) -> None:
+    """QA tries what the checklist asks for, records what was seen, and accepts."""
+    seen = _try_out(application)
+    for item in run.items.filter(prover="qa").order_by("position"):
+        cast.record("chika", run, item.code, seen.get(item.code, f"{item.title}: looked at, as described."))
+    cast.sign("chika", run, "qa", "All results recorded; accepted.")
+
+
+def _try_out(application: Application) -> dict[str, str]:
+    """What a tester sees, by item. Raises StageError walkthrough.qa."""
+    page = application.get("/")
+    text = page.body.decode()
+    filtered = application.get("/?year=2024")
+    lines = application.csv_lines()
+    counts = application.counts()
+    if page.status != 200 or page.seconds > 2 or filtered.status != 200 or text.count("<svg") < 2:
+        raise StageError("walkthrough.qa", "The dashboard is slow or incomplete.", text[:200])
+    if lines != counts["employees"]:
+        raise StageError("walkthrough.qa", f"The CSV has {lines} rows, the API {counts['employees']}.", "")
+    return {
+        "V01": f"The dashboard opened in {page.seconds * 1000:.0f} ms.",
+        "V02": f"{counts['employees']} leave accounts and {counts['leave_requests']} requests are shown.",
+        "V03": f"genzai {counts['genzai']}, ukeoi {counts['ukeoi']}: complete.",
+        "V04": f"{text.count('<svg')} charts, none empty.",
+        "V05": f"The year 2024 answered in {filtered.seconds * 1000:.0f} ms.",
+        "V06": f"The CSV opens and has {lines} rows, as many as the API.",
+    }
+
+
+def _sign_off(stage: Stage, cast: Cast, proofs: Proofs, run: MigrationRun) -> None:
+    """Soak, gate 4 by three people, completed."""
+    seconds = journey.wait_for_gate(stage, run, "sign_off", SOAK_SECONDS)
+    stage.console.say(f"Soaked for {seconds:.0f} s")
+    item = run.items.filter(prover="ops").first()
+    if item is not None:
+        cast.record("ana", run, item.code, "The README and the deployment guide name PostgreSQL.")
+    for name, reason in (("ben", "Done as planned."), ("chika", "Tested and accepted."), ("ana", "Runs well.")):
+        run.refresh_from_db()
+        proofs.hold(run.state == RunState.WAITING, f"before {name} signs, the run waits at gate 4")
+        cast.sign(name, run, "sign_off", reason)
+    reach(run, (RunState.COMPLETED,), 60, stage.console)
+    proofs.hold(run.state == RunState.COMPLETED, f"run {run.pk} is completed")

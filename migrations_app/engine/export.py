@@ -97,7 +97,10 @@ def write_export(
 
 def stored_columns(table: TablePlan, schema: SourceSchema) -> tuple[str, ...]:
     """The columns that travel: all that are stored, and generated ones whose values the plan loads."""
-    generated = {column.name for column in schema.table(table.name).columns if column.generated}
+    found = schema.table(table.name).columns
+    generated = {column.name for column in found if column.generated}
+    if not table.columns:  # a table whose rows stay in the target is mapped nowhere; its own rows are kept all the same
+        return tuple(column.name for column in found if not column.hidden and column.name not in generated)
     return tuple(column.name for column in table.columns if column.load or column.name not in generated)
 
 

@@ -1,0 +1,265 @@
+"""An installation in the middle of its life: a crossing, a gate, a held run, a difference, an end, a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg2
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from controlplane.registry.models import Application
+from migrations_app.engine import change_queue
+from migrations_app.engine.target_url import parse_target_url
+from migrations_app.models import ChecklistItem, Gate, MigrationPlan, MigrationRun
+from migrations_app.models.states import ItemState, PlanState, RunState, StepState
+from migrations_app.services import checklist
+from migrations_app.services.runs import submit_run
+from tests import factories as make
+from tests.servers import session_postgres
+
+WATCHED = ("leave_requests", "notification_logs", "employees")
+DIFFERENCE = {
+    "table": "leave_requests",
+    "row_key": "[48213]",
+    "column": "approved_at",
+    "kind": "different",
+    "source_value": "2025-03-31 24:00:00",
+    "target_value": "2025-04-01 00:00:00",
+}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture: its name, where, as whom, and what is clicked first."""
+
+    name: str
+    path: str
+    person: str = "ana"
+    open: Sequence[str] = ()
+    password: str = make.PASSWORD
+
+
+@dataclass(frozen=True)
+class Scenes:
+    loading: MigrationRun
+    gate: MigrationRun
+    go: MigrationRun
+    held: MigrationRun
+    different: MigrationRun
+    done: MigrationRun
+    back: MigrationRun
+    draft: MigrationRun
+    rehearsal: MigrationRun
+
+
+def make_scenes() -> list[Shot]:
+    """Makes the rows, and says which pages show them."""
+    first = make.application("yukyu")
+    who = make.people(first)
+    scenes = Scenes(
+        loading=_loading(first, who),
+        gate=_at_the_qa_gate(_another("zaiko", who, "Stock"), who),
+        go=_at_the_go_gate(_another("hoken", who, "Insurance"), who),
+        held=_held(_another("kintai", who, "Attendance"), who),
+        different=_different(_another("shokudo", who, "Canteen"), who),
+        done=_signed_off(_another("kyuyo", who, "Payroll"), who),
+        back=_rolled_back(_another("soko", who, "Warehouse"), who),
+        draft=_draft(_another("jinji", who, "People"), who),
+        rehearsal=MigrationRun.objects.filter(application=first, kind="rehearsal").get(),
+    )
+    User.objects.get_by_natural_key("eve")
+    return _shots(scenes)
+
+
+def _shots(at: Scenes) -> list[Shot]:
+    loading, gate = f"/runs/{at.loading.pk}/", f"/runs/{at.gate.pk}/"
+    return [
+        Shot("00-login", "/sign-in/", person=""),
+        Shot("01-runs", "/"),
+        Shot("01-runs-viewer", "/", person="dora"),
+        Shot("02-run-loading", loading),
+        Shot("03-run-gate", gate),
+        Shot("03-run-gate-qa", gate, person="chika"),
+        Shot("03-run-held", f"/runs/{at.held.pk}/"),
+        Shot("03-run-go", f"/runs/{at.go.pk}/", person="ben"),
+        Shot("03-run-done", f"/runs/{at.done.pk}/"),
+        Shot("03-run-back", f"/runs/{at.back.pk}/"),
+        Shot("03-run-rehearsal", f"/runs/{at.rehearsal.pk}/"),
+        Shot("03-run-draft", f"/runs/{at.draft.pk}/"),
+        Shot("04-plan", f"{loading}plan/", open=("#tables > details:first-child > summary",)),
+        Shot("04-plan-findings", f"/runs/{at.draft.pk}/plan/"),
+        Shot("05-checklist", f"{gate}checklist/", person="chika"),
+        Shot("05-result", f"{gate}checklist/V02/?outcome=passed", person="chika"),
+        Shot("06-sign", f"{gate}sign/qa/", person="chika"),
+        Shot("06-sign-refused", f"{gate}sign/qa/"),
+        Shot("06-sign-go", f"/runs/{at.go.pk}/sign/go/", person="ben"),
+        Shot("07-rollback-free", f"{loading}roll-back/"),
+        Shot("07-rollback-rows", f"{gate}roll-back/"),
+        Shot("07-hold", f"{loading}do/hold/"),
+        Shot("08-verification", f"/runs/{at.done.pk}/verification/", person="chika"),
+        Shot("08-verification-different", f"/runs/{at.different.pk}/verification/", person="chika"),
+        Shot("09-evidence", f"/runs/{at.done.pk}/evidence/"),
+        Shot("10-applications", "/applications/"),
+        Shot("10-application", "/applications/yukyu/"),
+        Shot("10-new-plan", "/applications/yukyu/plan/"),
+        Shot("10-new-run", "/runs/new/"),
+        Shot("11-audit", "/audit/"),
+        Shot("11-audit-run", f"{gate}audit/"),
+        Shot("12-empty", "/", person="eve"),
+        Shot("12-not-found", "/runs/9999/"),
+        Shot("13-admin", "/admin/", person="boss"),
+        Shot("13-admin-runs", "/admin/migrations_app/migrationrun/", person="boss"),
+        Shot("13-admin-application", f"/admin/registry/application/{at.loading.application_id}/change/", person="boss"),
+    ]
+
+
+def _another(name: str, who: make.People, title: str, **fields: object) -> Application:
+    of = make.application(name, title=title, **fields)
+    make.member(of, who.lead, "lead")
+    make.member(of, who.second_lead, "lead")
+    make.member(of, who.ops, "ops")
+    make.member(of, who.qa, "qa")
+    make.member(of, who.viewer, "viewer")
+    return of
+
+
+def _signers(who: make.People) -> dict[str, User]:
+    return {"lead": who.lead, "ops": who.ops, "qa": who.qa}
+
+
+def _window(hours: float = 2) -> dict[str, object]:
+    now = timezone.now()
+    return {"window_start": now - timedelta(hours=1), "window_end": now + timedelta(hours=hours)}
+
+
+def _crossing(of: Application, who: make.People, **fields: object) -> tuple[MigrationPlan, MigrationRun]:
+    plan = make.plan(of, who.second_lead, state=PlanState.SUBMITTED, **_window(), **fields)
+    make.rehearsed(plan, who.ops)
+    return plan, make.run(plan, who.ops)
+
+
+def _loading(of: Application, who: make.People) -> MigrationRun:
+    plan, run = _crossing(of, who)
+    make.finding(
+        plan,
+        code="NAIVE_AS_UTC",
+        severity="warn",
+        table="leave_requests",
+        column="approved_at",
+        count=412,
+        message="Times without a zone go into a column with one: they are taken as UTC.",
+        choices=["utc"],
+        row_key="",
+    )
+    make.load_progress(make.reach(run, "load", minutes=21, signers=_signers(who)))
+    make.reality(run, up=False)
+    return run
+
+
+def _at_the_qa_gate(of: Application, who: make.People) -> MigrationRun:
+    url = _target_with_changes(of)
+    of.target_url = url
+    of.save()
+    _, run = _crossing(of, who, tables=WATCHED)
+    make.reach(run, "gate_qa", run_state=RunState.WAITING, minutes=52, signers=_signers(who))
+    make.verified(run)
+    make.reality(run, dialect="postgresql")
+    for code, outcome, note in (
+        ("V01", ItemState.PASSED, "Opened in 0.8 s on the office machine and on a phone."),
+        ("V04", ItemState.FAILED, "The chart of ukeoi by month is empty; the numbers below it are there."),
+        ("V05", ItemState.PASSED, "2023, 2024 and 2025 each show what SQLite showed."),
+    ):
+        item = ChecklistItem.objects.get(run=run, code=code)
+        checklist.record_result(actor=who.qa, item=item, outcome=outcome, note=note)
+    make.event("gate.opened", "system", run, gate="qa")
+    return MigrationRun.objects.get(pk=run.pk)
+
+
+def _target_with_changes(of: Application) -> str:
+    """A real database whose tables were written to since the switch."""
+    server = session_postgres()
+    server.create_role(of.name, "not-a-secret")
+    server.create_database(of.name, owner=of.name)
+    url = server.url(of.name, role=of.name, password="not-a-secret")
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        for name in WATCHED:
+            cursor.execute(
+                f"CREATE TABLE {name} (id bigint PRIMARY KEY, name text, amount float8, created_at timestamp)"
+            )
+            cursor.execute(f"INSERT INTO {name} SELECT g, 'before' FROM generate_series(1, 60) g")
+    change_queue.arm(parse_target_url(url), make.move_plan(WATCHED))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO leave_requests SELECT g, 'after' FROM generate_series(100, 220) g")
+        cursor.execute("UPDATE leave_requests SET name = 'changed' WHERE id <= 34")
+        cursor.execute("INSERT INTO notification_logs SELECT g, 'after' FROM generate_series(100, 151) g")
+        cursor.execute("UPDATE employees SET name = 'changed' WHERE id <= 7")
+    connection.close()
+    return url
+
+
+def _at_the_go_gate(of: Application, who: make.People) -> MigrationRun:
+    _, run = _crossing(of, who)
+    make.reach(run, "gate_go", run_state=RunState.WAITING, minutes=24, signers=_signers(who))
+    make.reality(run)
+    gate = Gate.objects.select_related("run__application", "run__plan", "step").get(run=run, code="go")
+    make.sign(gate, who.ops, "ops", "Rehearsed this morning, the window is open.")
+    return run
+
+
+def _held(of: Application, who: make.People) -> MigrationRun:
+    _, run = _crossing(of, who)
+    make.reach(run, "load", state=StepState.FAILED, run_state=RunState.HELD, minutes=34, signers=_signers(who))
+    reason = "Load: PostgreSQL closed the connection while the table shifts was loaded."
+    MigrationRun.objects.filter(pk=run.pk).update(held_reason=reason)
+    make.reality(run, up=False)
+    return run
+
+
+def _different(of: Application, who: make.People) -> MigrationRun:
+    _, run = _crossing(of, who)
+    make.reach(run, "verify", state=StepState.FAILED, run_state=RunState.HELD, minutes=34, signers=_signers(who))
+    make.verified(run, differences=[DIFFERENCE])
+    MigrationRun.objects.filter(pk=run.pk).update(held_reason="Verify: one value differs.")
+    return run
+
+
+def _signed_off(of: Application, who: make.People) -> MigrationRun:
+    _, run = _crossing(of, who)
+    make.complete(run, minutes=140)
+    make.verified(run)
+    return run
+
+
+def _rolled_back(of: Application, who: make.People) -> MigrationRun:
+    _, run = _crossing(of, who)
+    make.reach(run, "check_application", state=StepState.FAILED, minutes=30, signers=_signers(who))
+    now = timezone.now()
+    MigrationRun.objects.filter(pk=run.pk).update(state=RunState.ROLLED_BACK, finished_at=now, up_since=now)
+    return run
+
+
+def _draft(of: Application, who: make.People) -> MigrationRun:
+    plan = make.plan(of, who.ops, findings=2)
+    make.finding(
+        plan,
+        severity="warn",
+        code="TRIGGER_NOT_CARRIED",
+        column="",
+        row_key="",
+        count=0,
+        choices=[],
+        message="Triggers are listed with their source, not translated.",
+    )
+    return make.run(plan, who.ops)
+
+
+def submitted(of: Application, who: make.People) -> MigrationRun:
+    """A production run that waits for gate 1."""
+    plan = make.plan(of, who.second_lead)
+    run = make.run(plan, who.ops)
+    submit_run(actor=who.ops, run=run)
+    return MigrationRun.objects.get(pk=run.pk)

@@ -54,8 +54,7 @@ def _open(stage: Stage, no_runs: bool) -> None:
 
     if not no_runs:
         opening = Opening(stage.people, stage.console)
-        for application in stage.applications.values():
-            opening.prepare(application)
+        opening.prepare(stage.applications.values())
     board.show(stage)
 
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from demo.stage.opening import reach
+from demo.stage.progress import reach
 from demo.stage.stage import Stage
 from demo.stage.walkthrough import journey
 from demo.stage.walkthrough.application import ROWS_OF_A_REQUEST, Application

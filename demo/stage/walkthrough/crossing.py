@@ -8,7 +8,7 @@ import sys
 
 from demo.stage.errors import StageError
 from demo.stage.home import ROOT
-from demo.stage.opening import reach
+from demo.stage.progress import reach
 from demo.stage.stage import Stage
 from demo.stage.walkthrough import journey
 from demo.stage.walkthrough.application import Application

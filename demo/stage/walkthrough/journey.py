@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from demo.stage.opening import refuse_if_stopped
+from demo.stage.progress import Follower, refuse_if_stopped
 from demo.stage.samples import Installation
 from demo.stage.stage import Stage
 from demo.stage.walkthrough.application import Application
@@ -24,9 +24,11 @@ def installation_of(stage: Stage, name: str) -> Installation:
 def wait_for_gate(stage: Stage, run: MigrationRun, code: str, seconds: float) -> float:
     """Until the run waits at that gate; the seconds. Raises StageError when it stops before."""
     gate = run.gates.get(code=code)
+    follower = Follower([run], stage.console)
 
     def there() -> bool:
         run.refresh_from_db()
+        follower.look()
         refuse_if_stopped(run)
         gate.refresh_from_db()
         return run.state == RunState.WAITING and gate.state == GateState.OPEN

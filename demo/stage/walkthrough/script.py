@@ -7,7 +7,7 @@ from pathlib import Path
 
 from demo.stage import environment
 from demo.stage.errors import StageError
-from demo.stage.opening import reach
+from demo.stage.progress import reach
 from demo.stage.stage import Stage
 from demo.stage.walkthrough import journey
 from demo.stage.walkthrough.application import Application

@@ -56,6 +56,6 @@ def check_encrypted(
             if opener.opens(cell):
                 opened += 1
             else:
-                row_key = json.dumps(key_texts, ensure_ascii=False, separators=(",", ":"))
+                row_key = json.dumps(dict(zip(key, key_texts, strict=True)), ensure_ascii=False)
                 failed.append(Difference(table.name, row_key, column.column, "not_decryptable"))
     return EncryptedResult(DecryptCheck(column.table, column.column, cells, opened, nulls), tuple(failed))

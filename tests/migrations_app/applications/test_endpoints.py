@@ -38,6 +38,14 @@ def test_an_unknown_table_does_not_pass(running: ApplicationDescription) -> None
     assert not check_endpoints(running, "sqlite", {})[1].passed
 
 
+def test_while_users_write_an_array_is_read_to_its_end_and_its_length_not_compared(
+    running: ApplicationDescription,
+) -> None:
+    health, items = check_endpoints(running, "sqlite", None)
+    assert health.passed and items.passed and items.length == 7
+    assert check_endpoints(running, "postgresql", None)[0].code == "ENDPOINT_FIELD"
+
+
 @pytest.mark.parametrize(
     ("check", "code"),
     [

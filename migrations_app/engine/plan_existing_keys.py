@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from migrations_app.engine.findings import REFUSE, Decisions
 from migrations_app.engine.plan import ColumnPlan, Finding, ObjectPlan
 from migrations_app.engine.plan_foreign_keys import count_orphans
-from migrations_app.engine.row_keys import values_text
+from migrations_app.engine.row_keys import row_key_text
 from migrations_app.engine.schema import SourceTable
 from migrations_app.engine.sqlite_ddl import fold
 from migrations_app.engine.sqlite_source import Source, quote_name
@@ -49,7 +49,7 @@ def _duplicates(source: Source, table: SourceTable, index: TargetIndex, decision
         f"The target's unique index {index.name} on {table.name}({', '.join(index.columns)}) would refuse"
         f" {count} value(s) that occur more than once in the source."
     )
-    key = values_text(first)
+    key = row_key_text(index.columns, first)
     decisions.ask(Finding("DUPLICATE_KEYS", REFUSE, message, table.name, ",".join(index.columns), key, count))
 
 

@@ -140,7 +140,7 @@ def count_orphans(
     count, first = 0, ""
     for row in source.query(query):
         count += 1
-        first = first or (row_key_text(child, row) if names else "")
+        first = first or (row_key_text(names, row) if names else "")
     return count, first
 
 

@@ -11,7 +11,7 @@ from migrations_app.engine.affinity import TEXT, affinity
 from migrations_app.engine.cells import Cell, InvalidText, Row
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions import Conversion, Unfit, conversion
-from migrations_app.engine.row_keys import row_key_text
+from migrations_app.engine.row_keys import key_names, row_key_text
 from migrations_app.engine.schema import SourceTable
 from migrations_app.engine.sqlite_source import Source
 
@@ -175,11 +175,11 @@ class _Keys:
     """Keys of a batch's rows, written as text only when asked for."""
 
     def __init__(self, table: SourceTable, keys: Sequence[Row]) -> None:
-        self._table = table
+        self._names = key_names(table)
         self._keys = keys
 
     def text(self, place: int) -> str:
-        return row_key_text(self._table, self._keys[place])
+        return row_key_text(self._names, self._keys[place]) if self._names else ""
 
 
 class _Trial:

@@ -1,11 +1,11 @@
-"""The key of a row as JSON text, for findings: ["a",1] in the key's order, {"rowid":7} where only that tells rows."""
+"""The key of a row as JSON text, for findings and differences: {"id": 3}, {"k": "a", "n": 1} or {"rowid": 7}."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from migrations_app.engine.cells import Cell, InvalidText, Row, encode_key
+from migrations_app.engine.cells import Cell, InvalidText, Row
 from migrations_app.engine.schema import SourceTable
 
 _LONGEST = 200  # a key shown to a person, not one to be read back
@@ -16,25 +16,18 @@ def key_names(table: SourceTable) -> tuple[str, ...]:
     return table.key or (("rowid",) if table.rowid_name else ())
 
 
-def row_key_text(table: SourceTable, key: Row) -> str:
-    """JSON text of a key as rows_with_key() gives it; cells as in an export, long ones cut; '' without any key."""
-    if not key:
-        return ""
-    if table.key:
-        return values_text(key)
-    return json.dumps({"rowid": key[0]}, separators=(",", ":"))
+def row_key_text(names: Sequence[str], key: Row) -> str:
+    """JSON text of a key; blobs and invalid text as in an export ({"b": hex}, {"t": hex}), long values cut."""
+    return json.dumps({name: _shown(cell) for name, cell in zip(names, key, strict=True)}, ensure_ascii=False)
 
 
-def values_text(values: Sequence[Cell]) -> str:
-    """JSON text of some cells of a row, long ones cut."""
-    return encode_key([_cut(cell) for cell in values])
-
-
-def _cut(cell: Cell) -> Cell:
+def _shown(cell: Cell) -> object:
     if isinstance(cell, InvalidText):
-        return InvalidText(cell.raw[:_LONGEST])
+        return {"t": cell.raw[:_LONGEST].hex()}
     if isinstance(cell, bytes):
-        return cell[:_LONGEST]
-    if isinstance(cell, str) and len(cell) > _LONGEST:
-        return cell[:_LONGEST] + "…"
+        return {"b": cell[:_LONGEST].hex()}
+    if isinstance(cell, str):
+        return cell if len(cell) <= _LONGEST else cell[:_LONGEST] + "…"
+    if isinstance(cell, float) and cell in (float("inf"), float("-inf")):
+        return {"r": "inf" if cell > 0 else "-inf"}
     return cell

@@ -7,17 +7,20 @@ over a time longer than the workers' interval.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from migrations_app.applications import processes
-from migrations_app.applications.canary import compare_canary
+from migrations_app.applications.canary import CANARY_BYTES, compare_canary
 from migrations_app.applications.connections import Connections, Target
 from migrations_app.applications.description import ApplicationDescription, Dialect, EndpointCheck, Identity
 from migrations_app.applications.endpoints import fetch_json, field_of, is_missing
 from migrations_app.applications.strangers import describe_process, find_running
+from migrations_app.applications.supervision import read_status
 from migrations_app.applications.supervisor import instance_processes
 from migrations_app.engine.errors import EngineError, Refused
 from migrations_app.engine.fingerprint import Fingerprint, fingerprint
@@ -25,6 +28,8 @@ from migrations_app.engine.target_url import TargetUrl
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 SAMPLE_SECONDS = 0.2
+QUICK_SECONDS = 0.02
+CANARY_LOOKS = 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ def prove_identity(
     Raises Refused NO_IDENTITY, HOST_NOT_ALLOWED; an unreachable target is a failed proof, not an error.
     """
     identity = description.identity
-    if identity is None:
+    process = description.process(identity.process) if identity is not None else None
+    if identity is None or process is None or process.port is None:
         raise Refused(
             "NO_IDENTITY",
             f"{description.name} has no endpoint set that tells which database it uses.",
@@ -106,29 +112,64 @@ class _Watched:
     pids: set[int]
     holders: dict[tuple[int, str, bool], processes.Holder]
     connections: Connections
+    speakers: set[int]  # the process that answers, and its children; empty when nobody knows its pid
 
 
 def _watch(
     description: ApplicationDescription, identity: Identity, target: Target, pids: set[int], state_dir: Path
 ) -> _Watched:
     """Look again and again while asking it something, so that a file opened for one request only is seen, too."""
-    watched = _Watched(set(pids), {}, Connections())
-    check = _check(identity, identity.path)
+    watched = _Watched(set(pids), {}, Connections(), set())
     end = time.monotonic() + identity.watch_seconds
-    while True:
-        try:
-            fetch_json(description, check)
-        except Refused:
-            raise
-        except EngineError:
-            pass  # its word is asked for, and judged, on its own
-        watched.pids |= application_pids(description, state_dir)
-        for holder in processes.holders(description.source_path):
-            watched.holders[holder.pid, holder.path, holder.writable] = holder
-        watched.connections.add(target.connections_of(watched.pids))
-        if time.monotonic() >= end:
-            return watched
-        time.sleep(SAMPLE_SECONDS)
+    asking = _Asking(description, identity)
+    with asking:
+        while True:
+            watched.pids |= application_pids(description, state_dir)
+            watched.speakers |= _speakers(identity, state_dir)
+            for holder in processes.holders(description.source_path):
+                watched.holders[holder.pid, holder.path, holder.writable] = holder
+            pause = time.monotonic() + SAMPLE_SECONDS
+            while True:
+                watched.connections.add(target.connections_of(watched.pids))
+                seen = watched.connections.pids & (watched.speakers or watched.pids)
+                if seen or time.monotonic() >= pause:
+                    break
+                time.sleep(QUICK_SECONDS)  # frameworks that connect for one request only are caught in the act
+            if time.monotonic() >= end:
+                return watched
+            time.sleep(max(0.0, min(pause, end) - time.monotonic()))
+
+
+class _Asking:
+    """Requests, one after the other, while the main thread looks. The answers are judged elsewhere."""
+
+    def __init__(self, description: ApplicationDescription, identity: Identity) -> None:
+        self._description = description
+        self._checks = [_check(identity, identity.path)]
+        if identity.canary is not None:
+            self._checks.append(_check(identity, identity.canary.path))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="identity requests", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join(self._description.http_timeout_seconds + 1)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for check in self._checks:
+                with contextlib.suppress(EngineError):
+                    fetch_json(self._description, check, CANARY_BYTES)
+            self._stop.wait(QUICK_SECONDS)
+
+
+def _speakers(identity: Identity, state_dir: Path) -> set[int]:
+    status = read_status(state_dir)
+    entries = status.processes if status is not None else []
+    return processes.family(entry.pid for entry in entries if entry.name == identity.process and entry.alive)
 
 
 def _check(identity: Identity, path: str) -> EndpointCheck:
@@ -166,18 +207,18 @@ def _connections(dialect: Dialect, watched: _Watched, identity: Identity) -> Pro
         return Proof("connections", "failed", seen.problem)
     if not watched.pids:
         return Proof("connections", "failed", "no process of the application is running")
-    if seen.pids:
+    who = watched.speakers or watched.pids
+    if seen.pids & who:
         backends = f", as backends {', '.join(map(str, sorted(seen.backends)))}" if seen.backends else ""
-        return Proof(
-            "connections", "passed", f"processes {', '.join(map(str, sorted(seen.pids)))} are connected{backends}"
-        )
-    if seen.new_sessions:
-        return Proof(
-            "connections", "inconclusive", "no lasting connection, but the target saw short sessions meanwhile"
-        )
-    if seen.hidden:
+        named = ", ".join(map(str, sorted(seen.pids)))
+        return Proof("connections", "passed", f"processes {named} are connected{backends}")
+    if seen.hidden & who:
         return Proof("connections", "inconclusive", "the application's connections can't be looked into as this user")
-    return Proof("connections", "failed", "no process of the application is connected to the target")
+    if seen.new_sessions and identity.canary is None:
+        # Perhaps its health answer needs no database, and it connects for single requests only.
+        return Proof("connections", "inconclusive", f"process {identity.process} was not seen connected to the target")
+    # A worker may be connected while the process that people use goes on with SQLite.
+    return Proof("connections", "failed", f"process {identity.process} is not connected to the target")
 
 
 def _canary(description: ApplicationDescription, identity: Identity, target: Target) -> Proof:
@@ -185,10 +226,14 @@ def _canary(description: ApplicationDescription, identity: Identity, target: Tar
         return Proof("canary", "inconclusive", "no canary read is set")
     if target.connection is None:
         return Proof("canary", "failed", target.problem)
-    try:
-        problem = compare_canary(description, identity.process, identity.canary, target.connection)
-    except EngineError as error:
-        problem = error.message
+    for _ in range(CANARY_LOOKS):
+        try:
+            problem = compare_canary(description, identity.process, identity.canary, target.connection)
+        except EngineError as error:
+            problem = error.message
+        if not problem:
+            break
+        time.sleep(SAMPLE_SECONDS)  # a live application may write between its answer and our look
     table = identity.canary.table
     if problem:
         return Proof("canary", "failed", problem)

@@ -139,6 +139,11 @@ def test_without_any_word_the_connections_prove_it(prove: Prove) -> None:
     assert proof.proved
 
 
+def test_one_that_connects_for_each_request_only_is_proved(prove: Prove) -> None:
+    identity = Identity(process="web", watch_seconds=3.0, canary=CANARY)
+    assert outcomes(prove(identity=identity, fault="connects_for_each_request"))["connections"] == "passed"
+
+
 def test_back_on_sqlite_the_open_file_proves_it(prove: Prove) -> None:
     proof = prove("sqlite")
     assert proof.proved and outcomes(proof)["sqlite_in_use"] == outcomes(proof)["own_word"] == "passed"

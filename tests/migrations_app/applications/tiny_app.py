@@ -56,6 +56,16 @@ class Database:
             self.connection.autocommit = True
 
     def query(self, statement: str) -> list[tuple]:
+        if FAULT == "connects_for_each_request":
+            self.connection.close()
+            self.__init__()
+            try:
+                return self.run(statement)
+            finally:
+                self.connection.close()
+        return self.run(statement)
+
+    def run(self, statement: str) -> list[tuple]:
         with self.lock:
             cursor = self.connection.cursor()
             cursor.execute(statement)

@@ -112,9 +112,7 @@ class TableComparison:
         self.changed = {key for name, key in changed_keys if name == table.target_name}
         self.canonical = [conversion(c.conversion, c.target_type).canonical for c in table.loaded_columns]
         self.integers = {
-            position
-            for position, column in enumerate(table.loaded_columns)
-            if column.target_type in _INTEGERS and column.conversion in _INTEGERS
+            position for position, column in enumerate(table.loaded_columns) if column.target_type in _INTEGERS
         }
 
     def run(self) -> tuple[TableCheck, Differences]:

@@ -12,8 +12,6 @@ from demo.stage.errors import StageError
 from demo.stage.home import ROOT, Home
 from demo.stage.stage import Ended, Stage, ending_on_signals
 
-FOR_EVER = 10 * 365 * 86400.0
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run it; every refusal is one sentence."""
@@ -42,7 +40,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         stage = Stage(home, console)
         with stage.up():
             _open(stage, options.no_runs)
-            console.wait_for("Ctrl-C", lambda: False, FOR_EVER)
+            console.watch_for_ever()
         return 0
     finally:
         home.close()

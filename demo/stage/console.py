@@ -35,6 +35,12 @@ class Console:
         """Something that went wrong."""
         print(f"[{self.elapsed:6.1f} s] {text}", file=sys.stderr, flush=True)
 
+    def watch_for_ever(self) -> None:
+        """Until a signal, or watch, ends it."""
+        while True:
+            self.watch()
+            time.sleep(POLL_SECONDS)
+
     def wait_for(self, what: str, condition: Callable[[], bool], seconds: float) -> float:
         """Wait until the condition holds; the seconds that it took. Raises StageError demo.waited and watch's."""
         begun = time.monotonic()

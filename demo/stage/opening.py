@@ -36,18 +36,28 @@ class Opening:
         self._ops = people["ana"]
         self._console = console
 
-    def prepare(self, applications: Iterable[Application]) -> None:
-        """Plan, rehearse, submit; side by side. Nothing for an application that ever had a production run."""
+    def prepare(self, applications: Iterable[Application]) -> list[StageError]:
+        """Plan, rehearse, submit; side by side. Nothing for an application that ever had a production run.
+
+        A run that is held waits for people, as any run does: that is said, answered, and ends nothing.
+        """
         fresh = [application for application in applications if not _had_production_run(application)]
         plans = [self._ask_for_plan(application) for application in fresh]
         for plan in plans:
             self._wait_for_plan(plan)
         rehearsals = [self._start_rehearsal(plan) for plan in plans]
         follower = Follower(rehearsals, self._console)
-        for run in rehearsals:
-            self._wait_for_rehearsal(run, follower)
-        for plan in plans:
-            self._submit(plan)
+        held: list[StageError] = []
+        for plan, run in zip(plans, rehearsals, strict=True):
+            try:
+                self._wait_for_rehearsal(run, follower)
+                self._submit(plan)
+            except StageError as problem:
+                if problem.code != "demo.held":
+                    raise
+                self._console.complain(str(problem))
+                held.append(problem)
+        return held
 
     def _ask_for_plan(self, application: Application) -> MigrationPlan:
         """The newest plan that can be used, or a new one; a worker makes it."""

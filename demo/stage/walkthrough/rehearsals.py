@@ -27,7 +27,8 @@ def play(stage: Stage, proofs: Proofs) -> None:
     """Plan, rehearse, submit, as ana does; then compare."""
     before = {installation.name: _look(stage, installation.name) for installation in stage.installations}
     opening = Opening(stage.people, stage.console)
-    opening.prepare(stage.applications.values())
+    for problem in opening.prepare(stage.applications.values()):
+        raise problem
     for name, seen in before.items():
         now = _look(stage, name)
         proofs.hold(now.database == seen.database, f"{name}: its SQLite file is byte for byte what it was")

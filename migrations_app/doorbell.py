@@ -1,6 +1,6 @@
 """Wakes workers, on commit. The database is the queue: a ring that is lost or doubled changes nothing.
 
-A broker that is out of reach must not hold up a page: one try, two seconds, and the sweep rings again.
+A broker that is out of reach must not hold up a page: one try, and the sweep rings again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from kombu.exceptions import OperationalError
 
 logger = logging.getLogger("causeway.doorbell")
 
+# Celery's `retry=False` is not enough: opening the channel retries on its own, for ever, unless told otherwise.
+_ONE_TRY = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
 
 def ring(task: str, row_id: int, queue: str) -> None:
     """After the commit of this transaction, ask a worker of `queue` to look at the row. Never raises for a broker."""
@@ -21,6 +24,10 @@ def ring(task: str, row_id: int, queue: str) -> None:
 
 def _send(task: str, row_id: int, queue: str) -> None:
     try:
-        current_app.send_task(task, args=[row_id], queue=queue, retry=False, expires=60)
+        with current_app.connection_for_write() as connection:
+            connection.transport_options = {**connection.transport_options, **_ONE_TRY}
+            current_app.send_task(
+                task, args=[row_id], queue=queue, connection=connection, retry=False, expires=60, ignore_result=True
+            )
     except (OperationalError, OSError) as error:
         logger.warning("broker out of reach (%s): the sweep will ring %s %s again", type(error).__name__, task, row_id)

@@ -1,0 +1,98 @@
+"""A run from its plan to its end, with a real application, a real PostgreSQL and real processes."""
+
+import pytest
+
+from controlplane.audit.models import AuditEvent
+from migrations_app.services.checklist import record_result
+from migrations_app.services.rollback import agree_rollback, request_rollback
+from tests.migrations_app.runs.conftest import World
+
+
+def test_rehearsal_moves_a_copy_and_leaves_nothing(world: World) -> None:
+    before = world.env_file.read_bytes()
+    run = world.rehearse(world.plan())
+    assert run.state == "completed", run.held_reason
+    assert run.facts["rollback_seconds"] > 0
+    assert world.env_file.read_bytes() == before
+    evidence = world.step(run, "tear_down").evidence
+    assert evidence["production"]["file"] == "byte-identical"
+    assert evidence["production"]["processes"] == "the same"
+
+
+def test_production_run_is_signed_off_on_postgresql(world: World) -> None:
+    plan = world.plan()
+    assert world.rehearse(plan).state == "completed"
+    run = world.crossed(plan)
+    assert run.state == "waiting", run.held_reason
+    assert world.items_in_target() == world.items_in_sqlite()
+    assert "COLOUR=blue" in world.env_file.read_text()
+    assert "DATABASE_URL=postgresql://" in world.env_file.read_text()
+    for item in run.items.filter(prover="qa"):
+        record_result(actor=world.chika, item=item, outcome="passed", note="looked at it, as expected")
+    world.sign(run, "qa", "chika", "qa")
+    run = world.drive(run)
+    assert run.state == "waiting", run.held_reason
+    for name, role in (("ben", "lead"), ("chika", "qa"), ("ana", "ops")):
+        world.sign(run, "sign_off", name, role)
+    run = world.drive(run)
+    assert run.state == "completed", run.held_reason
+    actions = set(AuditEvent.objects.values_list("action", flat=True))
+    assert {"run.approved", "gate.passed", "step.succeeded", "run.completed"} <= actions
+
+
+def test_rollback_without_changes_needs_one_person_and_loses_nothing(world: World) -> None:
+    plan = world.plan()
+    world.rehearse(plan)
+    original = world.sqlite.read_bytes()
+    run = world.crossed(plan)
+    after_stop = world.sqlite.read_bytes()
+    env = world.env_file.read_text()
+    request = request_rollback(
+        actor=world.ana, run=run, reason="slow", typed_name="tiny", rows_typed=None, reauthenticated=True
+    )
+    assert request.price == "R2"
+    run = world.drive(run)
+    assert run.state == "rolled_back", run.held_reason
+    assert "sqlite:///" in world.env_file.read_text() and env != world.env_file.read_text()
+    assert world.sqlite.read_bytes() == after_stop or len(after_stop) == len(original)
+    assert len(world.items_in_sqlite()) == 7
+    assert world.step(run, "back_check").state == "succeeded"
+
+
+def test_rollback_with_changes_saves_the_rows_and_needs_two_people(world: World) -> None:
+    plan = world.plan()
+    world.rehearse(plan)
+    run = world.crossed(plan)
+    world.execute_in_target("INSERT INTO items (name) VALUES ('written on postgresql')")
+    world.execute_in_target("UPDATE items SET name = 'changed' WHERE id = 1")
+    request = request_rollback(
+        actor=world.ana, run=run, reason="wrong", typed_name="tiny", rows_typed=2, reauthenticated=True
+    )
+    assert (request.price, request.state) == ("R3", "waiting")
+    assert world.fresh(run).state == "waiting"
+    agree_rollback(actor=world.ben, request=request, reauthenticated=True)
+    run = world.drive(run)
+    assert run.state == "rolled_back", run.held_reason
+    delta = run.artifacts.get(kind="delta")
+    with open(delta.path, encoding="utf-8") as file:
+        text = file.read()
+    assert "written on postgresql" in text and "changed" in text
+    assert len(world.items_in_sqlite()) == 7
+
+
+@pytest.mark.parametrize("fault", ["stays_and_lies", "stays_silently", "answers_500", "does_not_start"])
+def test_application_that_is_not_on_postgresql_is_caught_and_comes_back(world: World, fault: str) -> None:
+    plan = world.plan()
+    world.rehearse(plan)
+    run = world.started(plan)
+    world.set_fault(fault)  # from the next start on, which is the start on PostgreSQL
+    world.sign(run, "go", "ben", "lead")
+    world.sign(run, "go", "ana", "ops")
+    run = world.drive(run)
+    assert run.state == "held"
+    assert world.step(run, "gate_qa").state == "pending"
+    world.set_fault("")
+    request_rollback(actor=world.ana, run=run, reason="caught", typed_name="tiny", reauthenticated=True)
+    run = world.drive(run)
+    assert run.state == "rolled_back", run.held_reason
+    assert len(world.items_in_sqlite()) == 7

@@ -74,7 +74,7 @@ def prove_identity(
     """Watch the running application for `Identity.watch_seconds` and tell which database it uses.
 
     baseline: the SQLite file's fingerprint from after the stop; with it a write between stop and watch is noticed, too.
-    Raises Refused NO_IDENTITY, HOST_NOT_ALLOWED; an unreachable target is a failed proof, not an error.
+    Raises Refused NO_IDENTITY; an unreachable target or application is a failed proof, not an error.
     """
     identity = description.identity
     process = description.process(identity.process) if identity is not None else None

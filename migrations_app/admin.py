@@ -93,14 +93,10 @@ class FindingAdmin(ServicesRule):
 class RunAdmin(ServicesRule):
     of = "application"
     actions = ("roll_back", "sign")
-    list_display = ("number", "application", "kind", "strategy", "looks", "requested_by", "started_at", "finished_at")
+    list_display = ("pk", "application", "kind", "looks", "requested_by", "started_at", "finished_at")
     list_filter = ("state", "kind", "application")
     search_fields = ("=pk", "application__name", "requested_by__username")
     list_select_related = ("application", "requested_by")
-
-    @admin.display(description="run", ordering="pk")
-    def number(self, run: MigrationRun) -> str:
-        return f"Run {run.pk}"
 
     @admin.display(description="state", ordering="state")
     def looks(self, run: MigrationRun) -> str:

@@ -89,7 +89,7 @@ def _shots(at: Scenes) -> list[Shot]:
         Shot("03-run-back", f"/runs/{at.back.pk}/"),
         Shot("03-run-rehearsal", f"/runs/{at.rehearsal.pk}/"),
         Shot("03-run-draft", f"/runs/{at.draft.pk}/"),
-        Shot("04-plan", f"{loading}plan/", open=("#tables > details:first-child > summary",)),
+        Shot("04-plan", f"{loading}plan/", open=("#tables details:first-of-type > summary",)),
         Shot("04-plan-findings", f"/runs/{at.draft.pk}/plan/"),
         Shot("05-checklist", f"{gate}checklist/", person="chika"),
         Shot("05-result", f"{gate}checklist/V02/?outcome=passed", person="chika"),

@@ -8,6 +8,7 @@ A private installation with rows from tests/factories.py; the rows written since
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -23,13 +24,13 @@ import django
 
 django.setup()
 
-from django.core.management import call_command
-from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-from django.core.wsgi import get_wsgi_application
-from playwright.sync_api import Browser, sync_playwright
+from django.core.management import call_command  # noqa: E402
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
-from tests.journeys.browser import LAUNCH
-from tests.scenes import Shot, make_scenes
+from tests.journeys.browser import LAUNCH  # noqa: E402
+from tests.scenes import Shot, make_scenes  # noqa: E402
 
 WIDTHS = (1440, 390)
 THEMES = ("light", "dark")
@@ -94,6 +95,7 @@ def main() -> int:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
+    logging.disable(logging.WARNING)  # sign-ins and the page that isn't there are expected
     call_command("migrate", verbosity=0)
     shots = [shot for shot in make_scenes() if options.only in shot.name]
     with serving() as address, sync_playwright() as playwright:

@@ -6,6 +6,7 @@ import zoneinfo
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
+from urllib.parse import unquote
 
 from django.contrib.auth.decorators import login_required
 from django.core.cache import cache
@@ -30,7 +31,7 @@ NEEDS_SECONDS = 20
 
 def zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo:
     """The viewer's zone, from the cookie that the page's script sets; UTC where there is none or nonsense."""
-    wanted = request.COOKIES.get(ZONE_COOKIE, "")[:64]
+    wanted = unquote(request.COOKIES.get(ZONE_COOKIE, ""))[:64]
     try:
         return zoneinfo.ZoneInfo(wanted) if wanted else zoneinfo.ZoneInfo("UTC")
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
+from controlplane.registry.models import Role
 from migrations_app.forms import AgreeForm, ReasonForm, RollbackForm
 from migrations_app.models import MigrationRun, RollbackRequest
 from migrations_app.models.states import Price
@@ -17,6 +18,7 @@ from migrations_app.services.errors import ServiceRefused
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
 from migrations_app.views.session import confirm_password
 
+DECIDERS = (Role.OPS, Role.LEAD)
 WRONG_PASSWORD = "That is not your password. Wrong ones count, as at the sign-in."
 
 
@@ -118,7 +120,9 @@ def _render(
     """Always with the price of now: a dialog that was left open must not confirm an old number."""
     tag = price.price_of(run)
     waiting = _waiting(run)
-    second_roles = ("ops", "lead")
+    mine = permissions.roles_of(request.user, run.application)
+    asked_as = waiting.requester_role if waiting else next((role for role in DECIDERS if role in mine), "")
+    second = [role for role in DECIDERS if role != asked_as]
     context = {
         **run_frame(run, "run"),
         "price": tag,
@@ -128,8 +132,8 @@ def _render(
         "limit": schedule.last_safe_moment(run),
         "waiting": waiting,
         "is_mine": waiting is not None and waiting.requester_id == request.user.pk,
-        "may_agree": bool(permissions.roles_of(request.user, run.application) & set(second_roles)),
-        "second_people": permissions.who_can(run.application, second_roles),
+        "may_agree": bool(mine & set(DECIDERS)),
+        "second_people": permissions.who_can(run.application, second),
         "form": form or RollbackForm(),
         "agree_form": agree_form or AgreeForm(auto_id="agree_%s"),
         "refuse_form": refuse_form or ReasonForm(auto_id="refuse_%s"),

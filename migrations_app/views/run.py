@@ -30,7 +30,7 @@ POLL_SECONDS = 2
 FRESH_SECONDS = 10
 PRICE_SECONDS = 5
 SHOWN_TABLES = 8
-SHOWN_STEPS = 9
+SHOWN_STEPS = 7
 SHOWN_LINES = 3
 
 # What each action means, beside its button; those that need no reason are done by one press.
@@ -99,7 +99,8 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "is_live": not run.is_finished,
         "headline": headline,
         "shape": look_of("run", headline.shape).shape,
-        "actions": _actions(run, offers),
+        "actions": [action for action in _actions(run, offers) if action.offer.name != "hold"],
+        "hold": offers["hold"],
         "roll_back": offers["roll_back"],
         "price": tag,
         "limit": limit,

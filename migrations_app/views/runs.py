@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -11,8 +13,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from controlplane.registry.models import Application, Membership, Role
 from migrations_app.forms import NewRunForm
-from migrations_app.models import MigrationRun
-from migrations_app.models.states import RUN_ACTIVE, RunKind
+from migrations_app.models import Gate, MigrationRun, RunStep
+from migrations_app.models.states import RUN_ACTIVE, GateState, RunKind, RunState, StepState
 from migrations_app.services import overview, runs
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.templatetags.words import duration_text
@@ -52,9 +54,9 @@ def show(request: HttpRequest) -> HttpResponse:
     found = list(rows.order_by("-pk")[: PAGE + 1])
     context = {
         "needs": [NeedLine(need, _address(need)) for need in needs],
-        "lines": [_line(run) for run in found[:PAGE]],
+        "lines": _lines(found[:PAGE]),
         "older": found[PAGE - 1].pk if len(found) > PAGE else None,
-        "crossing": [run for run in found if run.state in RUN_ACTIVE and run.kind == RunKind.PRODUCTION],
+        "crossing": _crossing(found),
         "has_applications": Application.objects.visible_to(request.user).exists(),
         "may_create": _may_create(request),
         "title": _title(len(needs)),
@@ -101,16 +103,52 @@ def _may_create(request: HttpRequest) -> bool:
     return Membership.objects.filter(user=request.user, role__in=[Role.OPS, Role.LEAD]).exists()
 
 
-def _line(run: MigrationRun) -> Line:
-    """`stands` comes from the row alone: a list must not ask more for each run."""
+def _crossing(found: list[MigrationRun]) -> list[str]:
+    """A sentence for one production run under way; one for all where there are several."""
+    active = [run for run in found if run.state in RUN_ACTIVE and run.kind == RunKind.PRODUCTION]
+    if len(active) == 1:
+        return [f"Run {active[0].pk} of {active[0].application.name} is {_UNDER_WAY[active[0].state]}."]
+    counts = Counter(_UNDER_WAY[run.state] for run in active)
+    said = ", ".join(f"{count} {word}" for word, count in counts.items())
+    return [f"{len(active)} production runs are under way: {said}."] if active else []
+
+
+def _lines(found: list[MigrationRun]) -> list[Line]:
+    """The steps and gates that runs stand at come in one query each, however many runs there are."""
+    standing = [StepState.RUNNING, StepState.FAILED, StepState.ERRORED, StepState.IN_DOUBT]
+    steps = RunStep.objects.filter(run__in=[run.pk for run in found], state__in=standing)
+    titles = {step.run_id: step.title for step in steps.order_by("run", "-position").only("run_id", "title")}
+    gates = {gate.run_id: gate.get_code_display() for gate in _open_gates(found)}
+    return [_line(run, gates.get(run.pk) or titles.get(run.pk, "")) for run in found]
+
+
+def _open_gates(found: list[MigrationRun]) -> QuerySet[Gate]:
+    return Gate.objects.filter(run__in=[run.pk for run in found], state=GateState.OPEN)
+
+
+def _line(run: MigrationRun, at: str) -> Line:
     end = run.finished_at or (timezone.now() if run.started_at else None)
     seconds = (end - run.started_at).total_seconds() if end and run.started_at else None
-    return Line(run, _stands(run), seconds)
+    return Line(run, _stands(run, at), seconds)
 
 
-def _stands(run: MigrationRun) -> str:
+def _stands(run: MigrationRun, at: str) -> str:
+    """Where it stands, from the row and what was fetched for all."""
     if run.held_reason:
         return run.held_reason
-    if run.up_since and run.down_since:
-        return f"Down for {duration_text((run.up_since - run.down_since).total_seconds())}"
-    return f"Plan revision {run.plan.revision}"
+    if at and not run.is_finished:
+        return at
+    down, back = run.facts.get("downtime_seconds"), run.facts.get("rollback_seconds")
+    if down is None and run.up_since and run.down_since:
+        down = (run.up_since - run.down_since).total_seconds()
+    parts = [f"down {duration_text(down)}" if down else "", f"rollback {duration_text(back)}" if back else ""]
+    said = ", ".join(part for part in parts if part)
+    return said[:1].upper() + said[1:] if said else f"Plan revision {run.plan.revision}"
+
+
+_UNDER_WAY = {
+    RunState.RUNNING: "crossing",
+    RunState.WAITING: "waiting at a gate",
+    RunState.HELD: "held",
+    RunState.ROLLING_BACK: "rolling back",
+}

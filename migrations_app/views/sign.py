@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from controlplane.registry.models import Role
 from migrations_app.forms import RefuseForm, SignForm
 from migrations_app.models import Approval, Gate, MigrationRun
-from migrations_app.models.states import ApprovalState, GateCode, ItemState
+from migrations_app.models.states import ApprovalState, GateCode, ItemState, Phase
 from migrations_app.services import gates
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.gates import GateView
@@ -141,7 +141,7 @@ def _render(
         "refusing": refuse_form is not None,
         "my_sign_roles": [(role, Role(role).label) for role in view.my_roles],
         "mine": mine,
-        "items": _count_items(run),
+        "items": _count_items(run, gate),
         "changed": _changed_since(gate, run, mine),
         "then": THEN[GateCode(gate.code)],
         "button": BUTTON[GateCode(gate.code)],
@@ -166,9 +166,12 @@ def _with_fresh_digests(form: SignForm | None, view: GateView) -> SignForm:
     return form
 
 
-def _count_items(run: MigrationRun) -> dict[str, int]:
+def _count_items(run: MigrationRun, gate: Gate) -> dict[str, int]:
+    """Of the phases up to the gate's own: what comes later can't be proved yet."""
+    order = list(Phase)
+    phases = order[: order.index(Phase(gate.step.phase)) + 1]
     fine = {ItemState.PASSED, ItemState.NOT_APPLICABLE, ItemState.WAIVED}
-    rows = list(run.items.values_list("level", "state"))
+    rows = list(run.items.filter(phase__in=phases).values_list("level", "state"))
     mandatory = [state for level, state in rows if level == "mandatory"]
     return {
         "mandatory": len(mandatory),

@@ -19,7 +19,7 @@ from controlplane.audit.errors import AuditError
 from controlplane.audit.export import export_trail
 from controlplane.audit.models import AuditCheckpoint, AuditEvent
 from controlplane.audit.verify import own_keys, verify_and_record
-from controlplane.registry.models import Application
+from controlplane.registry.models import Application, Role
 from migrations_app.forms import AuditFilterForm
 from migrations_app.models import MigrationRun
 from migrations_app.services.errors import ServiceRefused
@@ -100,7 +100,7 @@ def _render(
     context: dict[str, Any] = {
         "place": "audit",
         "form": form,
-        "events": [{"row": event, "said": ACTIONS.get(event.action, event.action)} for event in found[:PAGE]],
+        "events": [_line(event) for event in found[:PAGE]],
         "older": found[PAGE - 1].sequence if len(found) > PAGE else None,
         "query": _query(request),
         "checkpoint": AuditCheckpoint.objects.order_by("-number").first(),
@@ -131,6 +131,11 @@ def _events(request: HttpRequest, names: Iterable[str], run: MigrationRun | None
     if wanted.get("actor"):
         events = events.filter(actor=wanted["actor"])
     return events
+
+
+def _line(event: AuditEvent) -> dict[str, Any]:
+    role = Role(event.role).label if event.role in Role.values else event.role
+    return {"row": event, "said": ACTIONS.get(event.action, event.action), "role": role}
 
 
 def _query(request: HttpRequest) -> str:

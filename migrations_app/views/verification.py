@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,16 +82,26 @@ def _count(value: Any) -> int:
 def _difference(row: Mapping[str, Any]) -> dict[str, Any]:
     """Both values where they may be shown: those of encrypted and personal columns never come here."""
     source, target = row.get("source_value", ""), row.get("target_value", "")
+    kind = str(row.get("kind", ""))
     return {
         "table": row.get("table", ""),
         "column": row.get("column", ""),
-        "row_key": row.get("row_key", ""),
-        "kind": str(row.get("kind", "")).replace("_", " "),
+        "row_key": _key_text(str(row.get("row_key", ""))),
+        "kind": {"different": "", "missing_row": "The row is missing in PostgreSQL."}.get(kind, kind.replace("_", " ")),
         "source": source,
         "target": target,
         # Two empty values differ in nothing that may be seen.
         "shown": source != target,
     }
+
+
+def _key_text(key: str) -> str:
+    """[48213] as 48213, ["a", 2] as a, 2."""
+    try:
+        parts = json.loads(key)
+    except ValueError:
+        return key
+    return ", ".join(str(part) for part in parts) if isinstance(parts, list) else str(parts)
 
 
 def _objects(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

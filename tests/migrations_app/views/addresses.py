@@ -1,0 +1,49 @@
+"""Every address of the product, for tests that walk them all."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+
+from migrations_app.models import MigrationRun
+from migrations_app.models.states import GateCode
+from migrations_app.views.actions import QUESTIONS
+
+OF_A_RUN = (
+    "run",
+    "run_live",
+    "run_plan",
+    "run_checklist",
+    "run_rollback",
+    "run_verification",
+    "run_evidence",
+    "run_audit",
+)
+
+
+def of_everyone() -> list[str]:
+    return [reverse(name) for name in ("runs", "run_new", "applications", "audit")]
+
+
+def of_run(run: MigrationRun) -> list[str]:
+    """Those that show something of the run's application."""
+    return [
+        *(reverse(name, args=[run.pk]) for name in OF_A_RUN),
+        *(reverse("run_sign", args=[run.pk, code]) for code in GateCode.values),
+        *(reverse("run_action", args=[run.pk, action]) for action in QUESTIONS),
+        *(reverse("run_result", args=[run.pk, code]) for code in ("V01", "P01")),
+        reverse("plan", args=[run.plan_id]),
+        reverse("application", args=[run.application.name]),
+        reverse("plan_new", args=[run.application.name]),
+    ]
+
+
+def that_post(run: MigrationRun) -> list[str]:
+    """Those that change something, with a run's where there is one."""
+    return [
+        *(reverse("run_sign", args=[run.pk, code]) for code in GateCode.values),
+        *(reverse("run_action", args=[run.pk, action]) for action in QUESTIONS),
+        reverse("run_rollback", args=[run.pk]),
+        reverse("run_result", args=[run.pk, "V01"]),
+        reverse("plan_choose", args=[run.plan_id]),
+        reverse("plan_new", args=[run.application.name]),
+    ]

@@ -150,9 +150,12 @@ def group_objects(records: Iterable[ObjectRecord]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {
         word: {"source": 0, "carried": 0, "not_carried": []} for word in _GROUPS.values()
     }
+    seen: set[tuple[str, str, str]] = set()
     for record in records:
-        if record.kind not in _GROUPS:
+        identity = (record.kind, record.table, record.name)
+        if record.kind not in _GROUPS or identity in seen:
             continue
+        seen.add(identity)
         group = groups[_GROUPS[record.kind]]
         group["source"] += 1
         if record.carried:

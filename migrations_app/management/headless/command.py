@@ -25,6 +25,8 @@ from migrations_app.management.headless.console import Console
 from migrations_app.management.headless.summary import summarize
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What the engine can't know: which of our flags helps.
+_REMEDIES = {"OTHER_RUN_UNFINISHED": "--discard-unfinished removes it first."}
 
 
 @dataclass
@@ -79,6 +81,7 @@ class HeadlessCommand(BaseCommand):
                 try:
                     self.work(job, options)
                 except EngineError as error:
+                    error.hint = f"{error.hint} {_REMEDIES.get(error.code, '')}".strip()
                     report.fail(error)
                 except (OSError, sqlite3.Error, psycopg2.Error) as error:
                     report.fail(_unforeseen(error))

@@ -148,6 +148,7 @@ class _TableReader:
                 position += 2
                 continue
             position = self._clause(tokens, position, word, column, constraint)
+            constraint = ""  # a name belongs to the constraint right behind it
 
     def _clause(self, tokens: list[Token], position: int, word: str, column: str, constraint: str) -> int:
         """Read the clause at `position`; gives the position behind it."""

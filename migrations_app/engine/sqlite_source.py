@@ -23,6 +23,7 @@ from types import TracebackType
 from migrations_app.engine.cells import Cell, InvalidText, Row
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, EngineError, Failed, Refused
+from migrations_app.engine.row_keys import key_names, row_key_text
 from migrations_app.engine.schema import SourceSchema, SourceTable
 from migrations_app.engine.source_copy import copy_with_journal
 from migrations_app.engine.sqlite_ddl import fold, tokenize
@@ -209,18 +210,30 @@ class Source:
         query = f"SELECT {', '.join(parts)} FROM {quote_name(table.name)}"
         if ordered and (order := _order_by(table)):
             query += f" ORDER BY {order}"
-        done = 0
+        done, ahead = 0, 1
         try:
             with self._errors(f"reading table {table.name!r}"):
-                for row in self._connection.execute(query):
+                cursor = self._connection.execute(query)
+                ahead = 2  # from here on sqlite3 fetches the next row before it hands out one
+                for row in cursor:
                     yield self._narrow(row) if wide else row
                     done += 1
         except Refused as error:
             if error.code != "VALUE_TOO_LARGE":
                 raise
-            raise Refused(
-                error.code, f"{error.message} It is in table {table.name!r}, row {done + 1} in key order.", error.hint
-            ) from error
+            where = self._key_at(table, done + ahead, ordered)
+            raise Refused(error.code, f"{error.message} It is in table {table.name!r}, {where}.", error.hint) from error
+
+    def _key_at(self, table: SourceTable, number: int, ordered: bool) -> str:
+        """The key of the row that comes as `number`th, or that number where the key can't be read alone."""
+        key = [quote_name(name) for name in table.key] or ([table.rowid_name] if table.rowid_name else [])
+        order = f" ORDER BY {_order_by(table)}" if ordered and _order_by(table) else ""
+        query = f"SELECT {', '.join(key)} FROM {quote_name(table.name)}{order} LIMIT 1 OFFSET {number - 1}"
+        try:
+            found = self._connection.execute(query).fetchone() if key else None
+        except sqlite3.Error:
+            found = None
+        return f"row {row_key_text(key_names(table), found)}" if found else f"row number {number}"
 
     def _narrow(self, row: Row) -> Row:
         """UTF-16: pairs (value, is text) back to cells, decoded strictly."""
@@ -358,7 +371,7 @@ def translate_error(path: Path, error: sqlite3.Error, doing: str) -> EngineError
             f"A row of {path} is over the limit of {MAX_CELL_BYTES // 1024 // 1024} MiB.",
             "Move such values out of the database, or leave the table out with --exclude.",
         )
-    if name.startswith("SQLITE_AUTH"):
+    if name.startswith("SQLITE_AUTH") or str(error).startswith("not authorized"):
         return Refused(
             "NOT_READABLE",
             f"{path}: {doing} would run code of the file: {error}.",

@@ -212,6 +212,7 @@ class BackCleanTarget(Step):
                 evidence={**evidence, "cleaned": False, "inconclusive": True},
             )
         try:
+            change_queue.disarm(url)  # its triggers would count as a change of the application's schema
             clean.remove_load(url, plan, context.run.run_key)
             clean.remove_traces(url, context.run.run_key)
         except EngineError as error:

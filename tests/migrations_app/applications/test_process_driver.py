@@ -68,6 +68,31 @@ def test_a_grandchild_that_left_its_session_is_ended_too(tiny: Tiny) -> None:
     assert driver.prove_stopped().stopped
 
 
+def test_the_stop_file_alone_makes_the_supervisor_end_everything(tiny: Tiny) -> None:
+    driver = tiny.driver(tiny.describe(fault="grandchild"))
+    driver.start("sqlite")
+    members = instance_processes(driver.state_dir)
+    (driver.state_dir / "stop").touch()
+    until(lambda: not [pid for pid in members if processes.create_time(pid) is not None], seconds=30)
+
+
+def test_a_rehearsal_leaves_a_production_worker_that_was_started_by_hand(tiny: Tiny, python: str) -> None:
+    worker = tiny.by_hand(python, str(TINY), "worker")
+    until(lambda: (tiny.folder / "events.log").exists())
+    copy = tiny.folder / "copy.db"
+    copy.write_bytes(tiny.sqlite.read_bytes())
+    rehearsed = for_rehearsal(
+        tiny.describe(),
+        source_path=copy,
+        state_dir=tiny.folder / "rehearsal",
+        ports={"web": free_port()},
+        environment={},
+    )
+    rehearsal = tiny.driver(rehearsed, "rehearsal")
+    assert rehearsal.stop().adopted == () and rehearsal.prove_stopped().stopped
+    assert worker.poll() is None
+
+
 def test_an_application_that_does_not_start_is_reported_with_its_last_words(tiny: Tiny) -> None:
     driver = tiny.driver(tiny.describe(fault="does_not_start"))
     with pytest.raises(Failed) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,21 +138,32 @@ class Stage:
         from demo.stage import rows
 
         admin = self.servers.admin_url
+        # On a server of the user's an earlier demo's databases may still be there, with its rows.
+        suffix = (
+            f"_{self.keys.once('target-suffix', lambda: secrets.token_hex(3))}" if self.servers.given_target else ""
+        )
+        scratch = REHEARSALS + suffix
         rehearsals = target.prepare(
-            admin,
-            role=REHEARSALS,
-            password=self.keys.database_password(REHEARSALS),
-            database=REHEARSALS,
-            createdb=True,
+            admin, role=scratch, password=self.keys.database_password(scratch), database=scratch, createdb=True
         )
         self.people = rows.seed_people(self.passwords)
         for installation in self.installations:
-            role = installation.sample.database
+            role = installation.sample.database + suffix
             url = target.prepare(admin, role=role, password=self.keys.database_password(role), database=role)
             self.applications[installation.name] = rows.seed_application(
                 installation, target_url=url, rehearsal_url=rehearsals
             )
         self.console.say(f"People and applications: {', '.join(NAMES)}; {', '.join(self.applications)}")
+        if suffix:
+            self.console.say(
+                f"On your server: roles and databases whose names end in {suffix}; drop them when you are done"
+            )
+
+    def _suffix(self) -> str:
+        """On a server of the user's an earlier demo's databases may still be there, with its rows."""
+        if not self.servers.given_target:
+            return ""
+        return f"_{self.keys.once('target-suffix', lambda: secrets.token_hex(3))}"
 
     def _start_applications(self) -> None:
         from demo.stage import applications
@@ -169,6 +181,8 @@ class Stage:
 
         for name, application in self.applications.items():
             status = applications.reality(application)
+            if status.state == "stopping":  # asked to: what has ended by now is no crash
+                continue
             crashed = ", ".join(process.name for process in status.processes if process.state == "crashed")
             if crashed and self._reported.get(name) != crashed:
                 self.console.complain(f"{name}: {crashed} ended without being asked; its page says what is true.")

@@ -60,6 +60,21 @@ class Demo:
             return False
         return any(str(self.folder) in text for text in told)
 
+    def member(self, word: str) -> psutil.Process:
+        """The first of them whose command holds the word, its tether left out."""
+        found = [process for process in self.others() if word in process.cmdline()]
+        return min(
+            (process for process in found if not any("tether" in part for part in process.cmdline())),
+            key=lambda process: process.create_time(),
+        )
+
+    def pages_are_served(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports()['web']}/sign-in/", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
     def all_ended(self) -> bool:
         listening = [name for name, port in self.ports().items() if not is_free(port)]
         return not listening and not self.others()
@@ -103,6 +118,10 @@ def test_a_killed_demo_leaves_nothing_and_the_next_start_goes_on_with_it(folder:
         assert second.ports() == ports
         assert (folder / "keys" / "people.json").read_text() == passwords
         assert database_of(second) == "sqlite"
+
+        second.member("gunicorn").kill()
+        assert wait_until(lambda: "starting it again (1 of 3)" in second.output(), 20), second.output()
+        assert wait_until(second.pages_are_served, 60)
     finally:
         second.process.send_signal(signal.SIGINT)
         ended = wait_until(lambda: second.process.poll() is not None, 5)

@@ -85,10 +85,7 @@ def move_plan(plan: MigrationPlan) -> MovePlan:
 
 def pointing_values(run: MigrationRun) -> PointingValues:
     """What the templates of the configuration are filled with."""
-    url = target_url_of(run)
-    return PointingValues(
-        path=source_of(run), host=url.host, port=url.port, user=url.user, password=url.password, database=url.database
-    )
+    return PointingValues.of(target_url_of(run), source_of(run))
 
 
 def instance_directory(run: MigrationRun) -> Path:

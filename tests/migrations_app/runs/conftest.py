@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from django.utils import timezone
 
 from controlplane.embedded import EmbeddedPostgres
 from controlplane.registry.models import Application, Membership
+from migrations_app.applications.processes import create_time
+from migrations_app.applications.supervisor import LIFELINE_VARIABLE
 from migrations_app.models import Gate, MigrationPlan, MigrationRun, RunStep
 from migrations_app.services.evidence import evidence_digest
 from migrations_app.services.execution import work_on_run
@@ -176,8 +179,15 @@ def make_database(path: Path, items: int = 7) -> None:
 
 @pytest.fixture
 def world(
-    tmp_path: Path, transactional_db: None, settings: Any, target_url: str, postgres: EmbeddedPostgres
+    tmp_path: Path,
+    transactional_db: None,
+    settings: Any,
+    target_url: str,
+    postgres: EmbeddedPostgres,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[World]:
+    # The application's supervisors end with the test run, should it be killed.
+    monkeypatch.setenv(LIFELINE_VARIABLE, f"{os.getpid()}:{create_time(os.getpid())}")
     folder = tmp_path / "srv"
     folder.mkdir(mode=0o700)
     make_database(folder / "app.db")

@@ -287,7 +287,7 @@ class TableComparison:
         scratch.execute("BEGIN")
         for texts in rows:
             line = join(texts)
-            key = join([texts[position] for position in self.keys]) if self.keys else line
+            key = join(tuple(texts[position] for position in self.keys)) if self.keys else line
             scratch.execute(f"INSERT INTO side{side} VALUES (?, ?)", (key, line))
         scratch.execute("COMMIT")
 

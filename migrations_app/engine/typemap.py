@@ -62,7 +62,7 @@ def _wish(column: SourceColumn) -> list[Candidate]:
     if base in ("JSON", "JSONB"):
         return [Candidate("json", "json")]
     if base in ("NUMERIC", "DECIMAL", "DEC", "NUMBER", "MONEY"):
-        return [*_scaled(arguments), Candidate("numeric", "numeric")]
+        return _scaled(arguments) or [Candidate("numeric", "numeric")]
     kind = affinity(column.declared_type)
     if kind == INTEGER:
         return [Candidate("int8_strict", "bigint")]

@@ -138,10 +138,7 @@ class Stage:
         from demo.stage import rows
 
         admin = self.servers.admin_url
-        # On a server of the user's an earlier demo's databases may still be there, with its rows.
-        suffix = (
-            f"_{self.keys.once('target-suffix', lambda: secrets.token_hex(3))}" if self.servers.given_target else ""
-        )
+        suffix = self._suffix()
         scratch = REHEARSALS + suffix
         rehearsals = target.prepare(
             admin, role=scratch, password=self.keys.database_password(scratch), database=scratch, createdb=True
@@ -155,9 +152,7 @@ class Stage:
             )
         self.console.say(f"People and applications: {', '.join(NAMES)}; {', '.join(self.applications)}")
         if suffix:
-            self.console.say(
-                f"On your server: roles and databases whose names end in {suffix}; drop them when you are done"
-            )
+            self.console.say(f"Roles and databases on your server end in {suffix}; drop them when you are done")
 
     def _suffix(self) -> str:
         """On a server of the user's an earlier demo's databases may still be there, with its rows."""

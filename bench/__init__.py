@@ -1,0 +1,1 @@
+"""Speed against the floor, as ratios in one run: `make bench`."""

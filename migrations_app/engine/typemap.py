@@ -196,7 +196,7 @@ def _by_values(
         return TypeChoice("text", "text", f"declared {declared}; no values yet")
     if ("blob" in kinds and len(kinds) > 1) or ("text" in kinds and profile.numbers and profile.number_like):
         return _mixed(table, column, profile, encoding, decisions, wishes)
-    found = next(c for c in _ordered_fallback(profile) if _fits(profile, c))
+    found = next(c for c in _ordered_fallback(profile, wishes) if _fits(profile, c))
     told = f"declared {declared}; {_kinds_text(profile)}: {found.target_type} holds all of them exactly"
     choice = TypeChoice(found.target_type, found.conversion, told)
     if not wishes and not ("text" in kinds and profile.numbers):
@@ -219,11 +219,12 @@ def _by_values(
     return choice if made == "follow_values" else _chosen(made, column, encoding, wishes)
 
 
-def _ordered_fallback(profile: ColumnProfile) -> tuple[Candidate, ...]:
-    """double only for reals alone: beside integers 3 and 3.0 would become one."""
-    if profile.integers and profile.reals:
-        return tuple(candidate for candidate in _FALLBACK if candidate.conversion != "double")
-    return _FALLBACK
+def _ordered_fallback(profile: ColumnProfile, wishes: list[Candidate]) -> list[Candidate]:
+    """double only for reals alone: beside integers 3 and 3.0 would become one. A decimal stays a decimal."""
+    decimal = any(wish.conversion == "numeric" for wish in wishes)
+    mixed = profile.integers and profile.reals
+    found = [c for c in _FALLBACK if c.conversion != "double" or not mixed]
+    return sorted(found, key=lambda c: c.conversion != "numeric") if decimal else found
 
 
 def _fits(profile: ColumnProfile, candidate: Candidate) -> bool:

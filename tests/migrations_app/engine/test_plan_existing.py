@@ -1,0 +1,203 @@
+"""Plans in mode existing: tables and columns matched with what the application has made in the target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from migrations_app.engine.plan import EMPTY_THEN_LOAD, KEEP_TARGET, LOAD, MODE_EXISTING, SKIP, Finding, MovePlan
+from migrations_app.engine.planning import make_plan
+from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.target import connect, read_target_schema
+from migrations_app.engine.target_schema import (
+    TargetColumn,
+    TargetForeignKey,
+    TargetIndex,
+    TargetSchema,
+    TargetTable,
+    TargetView,
+)
+from migrations_app.engine.target_url import TargetUrl
+from tests.migrations_app.engine.moves import Look
+from tests.migrations_app.engine.sqlite_files import build
+
+STAMPTZ = "timestamp with time zone"
+
+
+def plan_into(path: Path, *tables: TargetTable, choices: tuple[tuple[str, str], ...] = (), **more: object) -> MovePlan:
+    target = TargetSchema("public", tables, **more)  # type: ignore[arg-type]
+    with open_source(path) as source:
+        return make_plan(source, mode=MODE_EXISTING, target=target, choices=choices)
+
+
+def only(plan: MovePlan, code: str) -> Finding:
+    (found,) = [finding for finding in plan.findings if finding.code == code]
+    return found
+
+
+def table(name: str, *columns: TargetColumn, rows: int = 0, **more: object) -> TargetTable:
+    return TargetTable(name, columns, rows=rows, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "type_sql", "conversion"),
+    [
+        ("INTEGER", "1", "boolean", "boolean"),
+        ("INTEGER", "40000", "integer", "integer"),
+        ("DECIMAL", "1.5", "numeric(5,2)", "numeric"),
+        ("CHAR(32)", "'6ba7b8109dad11d180b400c04fd430c8'", "uuid", "uuid"),
+        ("JSON", "5", "jsonb", "jsonb"),
+        ("DATETIME", "'2020-01-01 00:00:00.000000'", "timestamp without time zone", "timestamp"),
+        ("TEXT", "'[1,2]'", "integer[]", "array:integer"),
+        ("TEXT", "'low'", "mood", 'enum:["high","low"]'),
+        ("TEXT", "'x'", "citext", "text"),
+    ],
+)
+def test_the_targets_type_decides(tmp_path: Path, declared: str, value: str, type_sql: str, conversion: str) -> None:
+    path = build(tmp_path / "t.db", f"CREATE TABLE t(v {declared}); INSERT INTO t VALUES({value})")
+    labels = ("low", "high") if type_sql == "mood" else ()
+    plan = plan_into(path, table("t", TargetColumn("v", type_sql, enum_labels=labels)))
+    (column,) = plan.table("t").columns
+    assert (column.conversion, column.target_type, plan.open_findings) == (conversion, type_sql, ())
+
+
+@pytest.mark.parametrize(
+    ("value", "type_sql", "choice", "conversion"),
+    [
+        ("0.30000000000000004", "numeric(7,3)", "round", "numeric_rounded"),
+        ("'true'", "boolean", "words", "boolean_words"),
+        ("1577934245", STAMPTZ, "epoch_seconds", "epoch:s"),
+        ("1577934245123", "timestamp without time zone", "epoch_milliseconds", "epoch:ms"),
+        ("90061500000", "interval", "microseconds", "interval_microseconds"),
+        ("'text'", "bytea", "stored_bytes", "text_bytes:UTF-8"),
+    ],
+)
+def test_a_value_that_doesnt_fit_offers_ways_that_do(
+    tmp_path: Path, value: str, type_sql: str, choice: str, conversion: str
+) -> None:
+    path = build(tmp_path / "t.db", f"CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES({value})")
+    target = table("t", TargetColumn("id", "bigint", True), TargetColumn("v", type_sql))
+    (finding,) = plan_into(path, target).open_findings
+    assert (finding.code, finding.column, finding.row_key, finding.count) == ("VALUE_DOES_NOT_FIT", "v", '{"id": 1}', 1)
+    assert choice in finding.choices and {"skip_rows", "skip_column"} <= set(finding.choices)
+    plan = plan_into(path, target, choices=(("VALUE_DOES_NOT_FIT@t.v", choice),))
+    assert plan.table("t").columns[1].conversion == conversion and not plan.open_findings
+    left_out = plan_into(path, target, choices=(("VALUE_DOES_NOT_FIT", "skip_column"),))
+    assert not left_out.table("t").columns[1].load
+
+
+def test_a_way_that_not_every_value_fits_isnt_offered(tmp_path: Path) -> None:
+    path = build(tmp_path / "t.db", "CREATE TABLE t(v); INSERT INTO t VALUES('true'),('perhaps')")
+    (finding,) = plan_into(path, table("t", TargetColumn("v", "boolean", True))).open_findings
+    assert finding.choices == ("skip_rows",)
+
+
+def test_differences_of_tables_and_columns_are_findings(tmp_path: Path) -> None:
+    script = """CREATE TABLE t(a INT, extra TEXT, void TEXT); INSERT INTO t VALUES(1, 'x', NULL);
+                CREATE TABLE mine(a); INSERT INTO mine VALUES(1); CREATE TABLE bare(a); CREATE VIEW v AS SELECT 1"""
+    target = table(
+        "t",
+        TargetColumn("a", "bigint"),
+        TargetColumn("needed", "text", True),
+        TargetColumn("filled", "text", True, "'x'::text"),
+        TargetColumn("search", "tsvector", generated=True),
+    )
+    views = (TargetView("totals", "SELECT 1", materialized=True),)
+    plan = plan_into(build(tmp_path / "t.db", script), target, table("theirs", rows=2), views=views)
+    assert {(f.code, f.table, f.column) for f in plan.open_findings} == {
+        ("TABLE_MISSING_IN_TARGET", "mine", ""),
+        ("COLUMN_MISSING_IN_TARGET", "t", "extra"),
+        ("COLUMN_WITHOUT_SOURCE", "t", "needed"),
+    }
+    told = {(f.code, f.table) for f in plan.findings}
+    assert {
+        ("TARGET_ONLY_TABLE", "theirs"),
+        ("TARGET_ONLY_VIEW", "totals"),
+        ("TABLE_MISSING_IN_TARGET", "bare"),
+    } <= told
+    assert plan.table("mine").rule == plan.table("bare").rule == SKIP
+    assert [column.load for column in plan.table("t").columns] == [True, False, False]
+
+
+@pytest.mark.parametrize(("choice", "rule"), [("empty", EMPTY_THEN_LOAD), ("keep", KEEP_TARGET), ("skip", SKIP)])
+def test_rows_that_are_there_need_a_choice(tmp_path: Path, choice: str, rule: str) -> None:
+    path = build(tmp_path / "t.db", "CREATE TABLE t(a INT)")
+    target = table("t", TargetColumn("a", "bigint"), rows=3)
+    assert only(plan_into(path, target), "TARGET_NOT_EMPTY").count == 3
+    plan = plan_into(path, target, choices=(("TARGET_NOT_EMPTY@t", choice),))
+    assert plan.table("t").rule == rule and not plan.open_findings
+
+
+def test_the_schema_version_table_stays_and_its_heads_are_compared(tmp_path: Path) -> None:
+    path = build(
+        tmp_path / "t.db", "CREATE TABLE alembic_version(version_num TEXT); INSERT INTO alembic_version VALUES('a1')"
+    )
+    target = table("alembic_version", TargetColumn("version_num", "text"), rows=1, version_rows=(("a1",),))
+    plan = plan_into(path, target)
+    assert plan.table("alembic_version").rule == KEEP_TARGET and not plan.open_findings
+    other = plan_into(path, replace(target, version_rows=(("b2",),)))
+    assert "a1" in only(other, "VERSIONS_DIFFER").message and other.open_findings
+
+
+def test_applied_migrations_are_compared_by_name_not_by_time(tmp_path: Path) -> None:
+    script = """CREATE TABLE django_migrations(id INTEGER PRIMARY KEY, app TEXT, name TEXT, applied DATETIME);
+                INSERT INTO django_migrations VALUES(7, 'auth', '0001_initial', '2020-01-01 00:00:00')"""
+    columns = [TargetColumn(name, "text") for name in ("id", "app", "name", "applied")]
+    rows = (("1", "auth", "0001_initial", "2024-01-01 00:00:00+00"),)
+    plan = plan_into(build(tmp_path / "t.db", script), table("django_migrations", *columns, rows=1, version_rows=rows))
+    assert [finding.code for finding in plan.findings] == ["VERSION_TABLE_KEPT"]
+
+
+def test_naive_times_into_a_zone_and_nulls_into_not_null_are_told(tmp_path: Path) -> None:
+    path = build(
+        tmp_path / "t.db", "CREATE TABLE t(s DATETIME, n INT); INSERT INTO t VALUES('2020-01-01 00:00:00', NULL)"
+    )
+    target = table("t", TargetColumn("s", STAMPTZ), TargetColumn("n", "integer", True))
+    plan = plan_into(path, target)
+    assert only(plan, "NAIVE_AS_UTC").choice == "utc"
+    assert [finding.code for finding in plan.open_findings] == ["NULL_IN_NOT_NULL"]
+    skipping = plan_into(path, target, choices=(("NULL_IN_NOT_NULL", "skip_rows"),))
+    assert skipping.table("t").columns[1].on_unfit == "skip_row"
+
+
+def test_orphans_and_duplicates_that_the_targets_keys_would_refuse_are_found(tmp_path: Path) -> None:
+    script = """CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(id INTEGER PRIMARY KEY, p INT, u TEXT);
+                INSERT INTO c VALUES(1, 9, 'twice'),(2, NULL, 'twice')"""
+    key = TargetForeignKey("c_p", ("p",), "public", "p", ("id",), "FOREIGN KEY (p) REFERENCES p(id)")
+    index = TargetIndex("c_u", True, False, ("u",), "CREATE UNIQUE INDEX …")
+    columns = [TargetColumn("id", "bigint", True), TargetColumn("p", "bigint"), TargetColumn("u", "text")]
+    child = table("c", *columns, foreign_keys=(key,), indexes=(index,))
+    path, parent = build(tmp_path / "t.db", script), table("p", TargetColumn("id", "bigint", True))
+    plan = plan_into(path, child, parent)
+    assert (only(plan, "ORPHANS").row_key, only(plan, "DUPLICATE_KEYS").row_key) == ('{"id": 1}', '{"u": "twice"}')
+    chosen = plan_into(path, child, parent, choices=(("ORPHANS", "not_valid"),))
+    assert chosen.table("c").objects[0].detail["not_valid"]
+
+
+def test_a_real_schema_is_read_and_planned_against(tmp_path: Path, url: TargetUrl, look: Look) -> None:
+    look.run(
+        """CREATE TYPE mood AS ENUM ('low', 'high'); CREATE DOMAIN short AS varchar(5);
+           CREATE TABLE t (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, m mood, s short NOT NULL DEFAULT '',
+                           n numeric(7,3), tags text[], doc jsonb, at timestamptz(3))"""
+    )
+    script = """CREATE TABLE t(id INTEGER PRIMARY KEY, m TEXT, s TEXT, n NUMERIC, tags JSON, doc JSON, at DATETIME);
+                INSERT INTO t VALUES(1,'low','abc',1.25,'["x"]','{"a":1}','2020-01-01 00:00:00.123000')"""
+    connection = connect(url, application_name="causeway:test:0")
+    try:
+        target = read_target_schema(connection, "public")
+    finally:
+        connection.close()
+    with open_source(build(tmp_path / "t.db", script)) as source:
+        plan = make_plan(source, mode=MODE_EXISTING, target=target)
+    assert plan.table("t").rule == LOAD and not plan.open_findings
+    assert [column.conversion.partition(":")[0] for column in plan.table("t").columns] == [
+        "bigint",
+        "enum",
+        "varchar",
+        "numeric",
+        "array",
+        "jsonb",
+        "timestamptz",
+    ]

@@ -53,7 +53,8 @@ def work_on_run(*, run_id: int, queue: str = "") -> bool:
 def claim_step(*, run_id: int, holder: str, now: datetime, queue: str = "") -> RunStep | None:
     """The run's next step, claimed for `holder`, or None when there is none to do or someone was faster."""
     with transaction.atomic():
-        run = MigrationRun.objects.get(pk=run_id)
+        # Locked, so that a hold or a rollback that begins now sees either a running step or a step that won't run.
+        run = MigrationRun.objects.select_for_update(of=("self",)).select_related("application").get(pk=run_id)
         step = next_step(run)
         if step is None or step.is_gate or step.state != StepState.PENDING or (queue and step.queue != queue):
             return None
@@ -129,7 +130,7 @@ def renew(step: RunStep, progress: dict[str, Any]) -> str:
     touch_run(step.run_id)
     state = MigrationRun.objects.filter(pk=step.run_id).values_list("state", flat=True).get()
     if step.phase != "rollback" and state != RunState.RUNNING:
-        return "The run is being rolled back."
+        return "The run is being rolled back." if state == RunState.ROLLING_BACK else f"The run is {state}."
     return ""
 
 

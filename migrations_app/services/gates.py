@@ -19,6 +19,7 @@ from migrations_app.services.errors import Forbidden, ServiceRefused, Stale
 from migrations_app.services.evidence import evidence_digest
 from migrations_app.services.gate_conditions import missing_conditions
 from migrations_app.services.permissions import Offer, people_with, require_role, roles_of, who_can
+from migrations_app.services.signatures import lapse_unfit
 from migrations_app.services.transitions import change_run, change_step, touch_run
 
 _ROLES: dict[str, tuple[Role, ...]] = {
@@ -99,9 +100,7 @@ def sign_gate(
 ) -> Approval:
     """Sign in one role. Passes the gate when it was the last signature. Raises Forbidden, ServiceRefused, Stale."""
     run = gate.run
-    require_role(actor, run.application, required_roles(gate), f"sign {gate.get_code_display()}")
-    if role not in roles_of(actor, run.application):
-        raise Forbidden("NOT_ALLOWED", f"You don't hold the role {role}.", who=who_can(run.application, [role]))
+    _require_own_role(actor, gate, role, "sign")
     if not reason.strip():
         raise ServiceRefused("REASON_MISSING", "Give a reason: it stands beside your name for good.", status=400)
     if gate.code in _REAUTHENTICATED and not reauthenticated:
@@ -110,7 +109,9 @@ def sign_gate(
         raise ServiceRefused("NAME_NOT_TYPED", f"Type the application's name, {run.application.name}.", status=400)
     now = timezone.now()
     with transaction.atomic():
-        gate = Gate.objects.select_for_update().select_related("run__application", "run__plan", "step").get(pk=gate.pk)
+        gate = _locked(gate)
+        _require_own_role(actor, gate, role, "sign")
+        lapse_unfit(gate=gate, now=now)
         _require_signable(gate, actor, role)
         _require_same_digests(gate.run, plan_digest, evidence_digest)
         approval = _store(gate, actor, role, reason.strip(), plan_digest, evidence_digest, now)
@@ -138,9 +139,7 @@ def sign_gate(
 def refuse_gate(*, actor: Any, gate: Gate, role: str, reason: str) -> None:
     """Say no. Gate 1: the run goes back to draft; later gates: the run is held."""
     run = gate.run
-    require_role(actor, run.application, required_roles(gate), f"refuse {gate.get_code_display()}")
-    if role not in roles_of(actor, run.application) or role not in required_roles(gate):
-        raise Forbidden("NOT_ALLOWED", f"You can't refuse in the role {role}.")
+    _require_own_role(actor, gate, role, "refuse")
     if not reason.strip():
         raise ServiceRefused("REASON_MISSING", "Say why: the others must know what to mend.", status=400)
     now = timezone.now()
@@ -179,8 +178,11 @@ def withdraw_approval(*, actor: Any, approval: Approval, reason: str) -> None:
     """Take one's own signature back while its gate is still open."""
     if approval.user_id != actor.pk:
         raise Forbidden("NOT_YOURS", "Only the signer can take a signature back.", who=approval.user_name)
+    if not reason.strip():
+        raise ServiceRefused("REASON_MISSING", "Say why: the others counted on it.", status=400)
     now = timezone.now()
     with transaction.atomic():
+        _locked(approval.gate)
         changed = Approval.objects.filter(pk=approval.pk, state=ApprovalState.VALID).update(
             state=ApprovalState.WITHDRAWN, ended_at=now, ended_reason=reason.strip()
         )
@@ -209,9 +211,11 @@ def _pass(gate: Gate, now: datetime) -> None:
     passed = Gate.objects.filter(pk=gate.pk, state=GateState.OPEN).update(state=GateState.PASSED, decided_at=now)
     if passed != 1:
         raise Stale("The gate is no longer open.")
-    Approval.objects.filter(gate=gate, state=ApprovalState.VALID).update(
+    used = Approval.objects.filter(gate=gate, state=ApprovalState.VALID).update(
         state=ApprovalState.CONSUMED, ended_at=now, ended_reason="The gate passed."
     )
+    if used != len(required_roles(gate)):
+        raise Stale("A signature has ended in the meantime.")
     run = gate.run
     run.refresh_from_db()
     step = gate.step
@@ -232,6 +236,23 @@ def _pass(gate: Gate, now: datetime) -> None:
     )
     if gate.code != GateCode.PLAN:
         advance_run(run=run, now=now)
+
+
+def _locked(gate: Gate) -> Gate:
+    """The gate, its run locked: signatures of a run are given, taken back and counted one after the other."""
+    MigrationRun.objects.select_for_update().get(pk=gate.run_id)
+    return Gate.objects.select_related("run__application", "run__plan", "step").get(pk=gate.pk)
+
+
+def _require_own_role(actor: Any, gate: Gate, role: str, verb: str) -> None:
+    """Raises Forbidden unless the gate asks for the role and the actor holds it."""
+    application = gate.run.application
+    require_role(actor, application, required_roles(gate), f"{verb} {gate.get_code_display()}")
+    if role not in required_roles(gate):
+        raise Forbidden("NOT_ALLOWED", f"{gate.get_code_display()} isn't decided in the role {role}.")
+    if role not in roles_of(actor, application):
+        who = who_can(application, [role])
+        raise Forbidden("NOT_ALLOWED", f"You don't hold the role {Role(role).label.lower()}.", who=who)
 
 
 def _store(gate: Gate, actor: Any, role: str, reason: str, plan: str, evidence: str, now: datetime) -> Approval:
@@ -271,8 +292,11 @@ def _why_not(gate: Gate, user: Any, role: str, missing: tuple[str, ...]) -> str:
         return "A superuser signs nothing."
     if gate.state != GateState.OPEN:
         return f"The gate is {gate.get_state_display().lower()}."
-    if gate.code == GateCode.PLAN and gate.run.plan.author_id == user.pk:
+    wrote_it = gate.run.plan.author_id == user.pk
+    if wrote_it and gate.code == GateCode.PLAN:
         return "You wrote this plan; another team lead must approve it."
+    if wrote_it and role == Role.LEAD and gate.run.plan.settings.get("small_team"):
+        return "You wrote this plan; in small-team mode its author never signs as team lead."
     held = gate.approvals.filter(user=user, state=ApprovalState.VALID).values_list("role", flat=True)
     for other in held:
         if not _may_fill_both(gate, other, role):

@@ -51,12 +51,12 @@ def work_on_plan(*, plan_id: int) -> bool:
             move, profile, target_digest = _make(plan, control)
             version = _application_version(plan.application, control)
         except EngineError as error:
-            _finish(plan, state=PlanState.REFUSED, error_code=error.code, error_message=redact(str(error)))
+            _refuse(plan, error.code, redact(str(error)))
             return True
         except Exception as error:
             logger.exception("plan %s errored", plan.pk)
             message = f"A fault of Causeway itself ({type(error).__name__}) stopped the planning; see the worker's log."
-            _finish(plan, state=PlanState.REFUSED, error_code="ERRORED", error_message=message)
+            _refuse(plan, "ERRORED", message)
             return True
     _store(plan, move, profile, target_digest, version)
     return True
@@ -77,12 +77,7 @@ def _claim(plan_id: int) -> MigrationPlan | None:
         return None
     plan.refresh_from_db()
     if plan.attempts > settings.CAUSEWAY_MAX_ATTEMPTS:
-        _finish(
-            plan,
-            state=PlanState.REFUSED,
-            error_code="ATTEMPTS_EXHAUSTED",
-            error_message="The worker that made this plan died three times; see its log.",
-        )
+        _refuse(plan, "ATTEMPTS_EXHAUSTED", "The worker that made this plan died three times; see its log.")
         return None
     return plan
 
@@ -147,14 +142,7 @@ def _run_schema_command(application: Application, url: TargetUrl, control: Contr
             "The application makes its own schema, but no command 'schema' is named for it.",
             "Name one of the operator's commands (alembic upgrade head, manage.py migrate).",
         )
-    values = PointingValues(
-        path=workplace.live_source(application),
-        host=url.host,
-        port=url.port,
-        user=url.user,
-        password=url.password,
-        database=url.database,
-    )
+    values = PointingValues.of(url, workplace.live_source(application))
     result = run_command(command, workplace.environment_for(application, "postgresql", values), control=control)
     if not result.succeeded:
         raise Failed(
@@ -213,6 +201,18 @@ def _store(plan: MigrationPlan, move: MovePlan, profile: dict[str, Any], target_
             application=plan.application.name,
             payload={"revision": plan.revision, "digest": move.digest, "findings": len(move.findings)},
         )
+
+
+def _refuse(plan: MigrationPlan, code: str, message: str) -> None:
+    with transaction.atomic():
+        if _finish(plan, state=PlanState.REFUSED, error_code=code, error_message=message):
+            record(
+                action="input.refused",
+                actor="system",
+                obj=plan,
+                application=plan.application.name,
+                payload={"revision": plan.revision, "code": code},
+            )
 
 
 def _finish(plan: MigrationPlan, **fields: Any) -> bool:

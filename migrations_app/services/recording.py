@@ -29,7 +29,7 @@ _ACTIONS = {
 def record_result(*, step: RunStep, token: int, result: StepResult, now: datetime) -> bool:
     """Record a result; False when the token is no longer the step's, and then nothing was written."""
     with transaction.atomic():
-        run = MigrationRun.objects.select_for_update().select_related("application").get(pk=step.run_id)
+        run = MigrationRun.objects.select_for_update(of=("self",)).select_related("application").get(pk=step.run_id)
         step = RunStep.objects.get(pk=step.pk)
         if step.lease_token != token or step.state != StepState.RUNNING:
             return False
@@ -40,6 +40,8 @@ def record_result(*, step: RunStep, token: int, result: StepResult, now: datetim
         _remember(run, step, result)
         if result.outcome == "again":
             touch_run(run.pk)
+            if run.hold_requested:  # between two looks of a soak is a safe point too
+                advance_run(run=run, now=now)
             return True
         state = StepState(step.state)
         prove_items(run=run, step=step, now=now)

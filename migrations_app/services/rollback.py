@@ -16,6 +16,7 @@ from migrations_app.services.advance import advance_run, goes_back
 from migrations_app.services.errors import Forbidden, ServiceRefused, Stale
 from migrations_app.services.permissions import require_offer, require_role, roles_of
 from migrations_app.services.price import PriceTag, price_of
+from migrations_app.services.signatures import lapse_all
 from migrations_app.services.transitions import change_run, touch_run
 from migrations_app.steps.sequence import rollback_sequence
 
@@ -92,9 +93,10 @@ def agree_rollback(*, actor: Any, request: RollbackRequest, reauthenticated: boo
     """The second person agrees: the rollback starts, unless the price has changed since."""
     run = request.run
     role = require_role(actor, run.application, BACK, "agree to the rollback")
-    if request.requester_id == actor.pk:
+    if request.requester_id == actor.pk or request.requested_by == f"cli:{actor.get_username()}":
         raise Forbidden("SAME_PERSON", "You asked for this rollback; a second person must agree.")
-    if request.requester_role and roles_of(actor, run.application) <= {request.requester_role}:
+    deciding = roles_of(actor, run.application) & frozenset(BACK)
+    if request.requester_role and deciding <= {request.requester_role}:
         raise Forbidden("SAME_ROLE", "Ops and a team lead decide this together; you hold the same role.")
     if not reauthenticated:
         raise Forbidden("PASSWORD_NEEDED", "Give your password again to agree.")
@@ -144,13 +146,14 @@ def refuse_rollback(*, actor: Any, request: RollbackRequest, reason: str) -> Non
 
 def start_rollback(*, run: MigrationRun, now: datetime) -> None:
     """Derive the steps back from what was done and set them going. Call inside a transaction."""
-    run.refresh_from_db()
+    run.refresh_from_db(from_queryset=MigrationRun.objects.select_for_update())
     if not goes_back(run):
         _create_steps(run)
     else:
         run.steps.filter(phase=Phase.ROLLBACK, state__in=["failed", "errored", "in_doubt"]).update(
             state="pending", attempts=0, finished_at=None
         )
+    lapse_all(run=run, reason="The run is rolled back.", now=now)
     Gate.objects.filter(run=run, state=GateState.OPEN).update(state=GateState.CLOSED)
     change_run(run, RunState.ROLLING_BACK, at=now, held_reason="", hold_requested=False)
     record(

@@ -22,7 +22,7 @@ from migrations_app.models.states import (
 )
 from migrations_app.services.advance import advance_run, goes_back
 from migrations_app.services.checklist import create_items
-from migrations_app.services.errors import ServiceRefused
+from migrations_app.services.errors import ServiceRefused, Stale
 from migrations_app.services.gate_conditions import fresh_rehearsal
 from migrations_app.services.gates import open_plan_gate
 from migrations_app.services.permissions import require_offer, require_role
@@ -135,9 +135,11 @@ def hold_run(*, actor: Any, run: MigrationRun, reason: str) -> None:
     role = require_offer(actor, run, "hold")
     now = timezone.now()
     with transaction.atomic():
-        MigrationRun.objects.filter(pk=run.pk, state=RunState.RUNNING).update(
+        asked = MigrationRun.objects.filter(pk=run.pk, state=RunState.RUNNING).update(
             hold_requested=True, held_reason=f"{actor.get_username()}: {reason.strip() or 'held on request'}"
         )
+        if asked != 1:
+            raise Stale(f"Run {run.pk} has changed in the meantime.")
         run.refresh_from_db()
         if not run.steps.filter(state=StepState.RUNNING).exists():
             advance_run(run=run, now=now)

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from controlplane.audit.trail import record
 from controlplane.registry.models import Membership
-from migrations_app.models import Approval, MigrationRun
+from migrations_app.models import Approval, Gate, MigrationRun
 from migrations_app.models.states import ApprovalState, GateState
 from migrations_app.services.evidence import evidence_digest
 from migrations_app.services.transitions import touch_run
@@ -37,10 +37,26 @@ def lapse_outdated(*, run: MigrationRun, now: datetime) -> None:
     """End the valid signatures of the run whose evidence or plan is no longer what was signed."""
     valid = Approval.objects.filter(gate__run=run, gate__state=GateState.OPEN, state=ApprovalState.VALID)
     for approval in valid.select_related("gate__run__application"):
-        if approval.plan_digest != run.plan.digest:
-            lapse(approval=approval, reason="The plan changed after it was signed.", now=now)
-        elif approval.evidence_digest != evidence_digest(run):
-            lapse(approval=approval, reason="The evidence changed after it was signed: look again.", now=now)
+        reason = _why_outdated(approval, run)
+        if reason:
+            lapse(approval=approval, reason=reason, now=now)
+
+
+def lapse_unfit(*, gate: Gate, now: datetime) -> None:
+    """End the gate's signatures that no longer count for any reason. Call before they are counted: the sweep, which
+    does the same, may be late. Call inside a transaction."""
+    valid = gate.approvals.filter(state=ApprovalState.VALID).select_related("gate__run__application", "user")
+    for approval in valid:
+        reason = _why_outdated(approval, gate.run) or _why_over(approval, now)
+        if reason:
+            lapse(approval=approval, reason=reason, now=now)
+
+
+def lapse_all(*, run: MigrationRun, reason: str, now: datetime) -> None:
+    """End every valid signature of the run: its gates are not what comes next any more. Call inside a transaction."""
+    valid = Approval.objects.filter(gate__run=run, state=ApprovalState.VALID)
+    for approval in valid.select_related("gate__run__application"):
+        lapse(approval=approval, reason=reason, now=now)
 
 
 def lapse_expired(*, now: datetime) -> None:
@@ -51,6 +67,14 @@ def lapse_expired(*, now: datetime) -> None:
         if reason:
             with transaction.atomic():
                 lapse(approval=approval, reason=reason, now=now)
+
+
+def _why_outdated(approval: Approval, run: MigrationRun) -> str:
+    if approval.plan_digest != run.plan.digest:
+        return "The plan changed after it was signed."
+    if approval.evidence_digest != evidence_digest(run):
+        return "The evidence changed after it was signed: look again."
+    return ""
 
 
 def _why_over(approval: Approval, now: datetime) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -13,21 +16,22 @@ from migrations_app import doorbell
 from migrations_app.models import MigrationPlan, MigrationRun, RunStep
 from migrations_app.models.states import RUN_ACTIVE, OnLapse, PlanState, RunState, StepState
 from migrations_app.services.advance import WORK, advance_run, next_step
+from migrations_app.services.errors import Stale
 from migrations_app.services.signatures import lapse_expired
 from migrations_app.services.transitions import change_step
 
+logger = logging.getLogger("causeway.sweep")
 MAKE_PLAN = "migrations_app.make_plan"
 PROBE = "migrations_app.probe_reality"
 
 
 def sweep(*, now: datetime) -> dict[str, int]:
     """One round; answers how many steps were reclaimed and how many bells were rung. Safe beside another sweep."""
-    reclaimed = sum(reclaim_step(step_id=step_id, now=now) for step_id in _lapsed(now))
+    reclaimed = sum(_tried(partial(reclaim_step, step_id=step_id, now=now)) for step_id in _lapsed(now))
     lapse_expired(now=now)
     rung = 0
     for run in MigrationRun.objects.filter(state__in=sorted(RUN_ACTIVE)).select_related("application"):
-        with transaction.atomic():
-            rung += _ring_for(run, now)
+        rung += _tried(partial(_ring_for, run, now))
     for plan in MigrationPlan.objects.filter(state=PlanState.MAKING).filter(
         Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now)
     ):
@@ -40,10 +44,11 @@ def sweep(*, now: datetime) -> dict[str, int]:
 def reclaim_step(*, step_id: int, now: datetime) -> bool:
     """A step whose worker fell silent: done again, continued, or put before a person, as the step itself declares."""
     with transaction.atomic():
-        step = RunStep.objects.select_related("run__application").get(pk=step_id)
+        runs = MigrationRun.objects.select_for_update(of=("self",)).select_related("application")
+        run = runs.get(steps__pk=step_id)
+        step = RunStep.objects.get(pk=step_id)
         if step.state != StepState.RUNNING or step.lease_expires_at is None or step.lease_expires_at >= now:
             return False
-        run = step.run
         # The token grows with the reclaim, so that the silent worker, should it wake, can record nothing.
         freed = {"lease_holder": "", "lease_expires_at": None, "lease_token": step.lease_token + 1}
         token = step.lease_token
@@ -87,7 +92,8 @@ def reclaim_step(*, step_id: int, now: datetime) -> bool:
             action = "step.reclaimed"
         if not changed:
             return False
-        advance_run(run=run, now=now)
+        if run.state in (RunState.RUNNING, RunState.ROLLING_BACK):
+            advance_run(run=run, now=now)
         record(
             action=action,
             actor="system",
@@ -96,6 +102,16 @@ def reclaim_step(*, step_id: int, now: datetime) -> bool:
             payload={"run": run.pk, "step": step.name, "attempt": step.attempts, "code": step.error_code},
         )
     return True
+
+
+def _tried(look: Callable[[], int]) -> int:
+    """One row's look in a transaction of its own: a row that someone else changed meanwhile doesn't stop the others."""
+    try:
+        with transaction.atomic():
+            return look()
+    except Stale as stale:
+        logger.info("sweep: %s", stale.message)
+        return 0
 
 
 def _lapsed(now: datetime) -> list[int]:

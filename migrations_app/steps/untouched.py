@@ -31,7 +31,9 @@ def prove_untouched(context: StepContext) -> dict[str, Any]:
 
     Raises Failed PRODUCTION_CHANGED when its configuration is not what it was.
     """
-    before = context.facts.get("production_before", {})
+    before = context.facts.get("production_before")
+    if before is None:  # preflight itself was refused: nothing was done
+        return {"before": None, "why": "the rehearsal ended before it touched anything"}
     now = look_at_production(context)
     if now["configuration_sha256"] != before.get("configuration_sha256"):
         raise Failed(

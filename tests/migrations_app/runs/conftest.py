@@ -188,6 +188,7 @@ def world(
 ) -> Iterator[World]:
     # The application's supervisors end with the test run, should it be killed.
     monkeypatch.setenv(LIFELINE_VARIABLE, f"{os.getpid()}:{create_time(os.getpid())}")
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # five slow hashes a test help nobody
     folder = tmp_path / "srv"
     folder.mkdir(mode=0o700)
     make_database(folder / "app.db")

@@ -95,7 +95,9 @@ class Crew:
     def _worker_listens(self) -> bool:
         from controlplane.celery import app
 
-        answers = app.control.inspect(timeout=1.0).ping() or {}
+        # Not from the pool: its connections may be to a broker that has been stopped since.
+        with app.connection_for_write() as connection:
+            answers = app.control.inspect(timeout=1.0, connection=connection).ping() or {}
         return any(name.startswith(f"{HOST_NAME}@") for name in answers)
 
 

@@ -6,7 +6,7 @@ asks first whether it has been done, so that a demo that was ended in the middle
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from demo.stage.errors import StageError
 from demo.stage.progress import Follower, reach
 from migrations_app.models import MigrationPlan, MigrationRun
 from migrations_app.models.states import PlanState, RunKind, RunState, StepState
+from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.plans import request_plan
 from migrations_app.services.runs import create_run, start_run, submit_run
 
@@ -41,7 +42,12 @@ class Opening:
 
         A run that is held waits for people, as any run does: that is said, answered, and ends nothing.
         """
-        fresh = [application for application in applications if not _had_production_run(application)]
+        try:
+            return self._prepare([each for each in applications if not _had_production_run(each)])
+        except ServiceRefused as refused:
+            raise StageError("demo.refused", refused.message, refused.hint or "See the run's page.") from None
+
+    def _prepare(self, fresh: Sequence[Application]) -> list[StageError]:
         plans = [self._ask_for_plan(application) for application in fresh]
         for plan in plans:
             self._wait_for_plan(plan)

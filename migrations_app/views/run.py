@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep, StepLogLine
-from migrations_app.models.states import RUN_ACTIVE, GateState, StepState
+from migrations_app.models.states import RUN_ACTIVE, STEP_HOLDS_RUN, GateState, RunState, StepState
 from migrations_app.services import gates, overview, permissions, price, schedule
 from migrations_app.services.permissions import Offer
 from migrations_app.templatetags.states import look_of
@@ -101,6 +101,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "shape": look_of("run", headline.shape).shape,
         "actions": [action for action in _actions(run, offers) if action.offer.name != "hold"],
         "hold": offers["hold"],
+        "stopped": _stopped(run),
         "roll_back": offers["roll_back"],
         "price": tag,
         "limit": limit,
@@ -147,6 +148,13 @@ def _actions(run: MigrationRun, offers: dict[str, Offer]) -> list[Action]:
         )
         for offer in sorted(shown, key=lambda offer: offer.name != first)
     ]
+
+
+def _stopped(run: MigrationRun) -> RunStep | None:
+    """The step that holds the run."""
+    if run.state != RunState.HELD:
+        return None
+    return run.steps.filter(state__in=sorted(STEP_HOLDS_RUN)).order_by("-position").first()
 
 
 def _open_gate(run: MigrationRun, user: Any) -> gates.GateView | None:

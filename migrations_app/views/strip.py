@@ -9,6 +9,7 @@ from typing import Protocol
 
 from django.utils import timezone
 
+from controlplane.registry.models import Role
 from migrations_app.models.states import Phase, StepState
 from migrations_app.templatetags.words import duration_text, moment_text
 
@@ -211,11 +212,18 @@ def _bar(kind: str, scale: _Scale, start: datetime, end: datetime, y: float, hei
     return Bar(kind, min(x, 100 - _SHORTEST), round(max(scale.x(end) - x, _SHORTEST), 2), y, height)
 
 
+def _owners(rows: Sequence[Row]) -> str:
+    """Roles as they are called; what the system does needs no name."""
+    names = [name.strip() for row in rows for name in row.owner.split(",")]
+    labels = dict(Role.choices)
+    return ", ".join(labels.get(name, name) for name in dict.fromkeys(names) if name and name != "system")
+
+
 def _reading(span: _Span, now: datetime) -> tuple[str, str]:
     """What is written beside the bar: how long it took, how long it was planned, who does it."""
     planned_start, planned_end = span.edge("planned_start", "first"), span.edge("planned_end", "last")
     planned = (planned_end - planned_start).total_seconds() if planned_start and planned_end else None
-    owners = ", ".join(dict.fromkeys(row.owner for row in span.rows if row.owner and row.owner != "system"))
+    owners = _owners(span.rows)
     start = span.edge("actual_start", "first")
     if start is None:
         parts = [part for part in (owners, f"planned {duration_text(planned)}" if planned else "") if part]

@@ -45,9 +45,7 @@ def test_other_peoples_applications_are_not_there(as_: SignIn, who: make.People,
         assert client.post(address).status_code == 404, address
 
 
-def test_lists_show_nothing_of_other_peoples_applications(
-    as_: SignIn, who: make.People, loading: MigrationRun
-) -> None:
+def test_lists_show_nothing_of_other_peoples_applications(as_: SignIn, who: make.People, loading: MigrationRun) -> None:
     client = as_(who.stranger)
     for address in addresses.of_everyone():
         assert "yukyu" not in client.get(address).content.decode().replace("--source yukyu.db", ""), address

@@ -24,6 +24,7 @@ _SHORT_VALUE = 24  # PostgreSQL moves no value out of line that is smaller than 
 _PAGE_ROOM = 8160 - 24
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
 _INT_RANGES = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63, "int8_strict": 2**63}
+_EXACT_IN_DOUBLE = 2**53
 _TEXT_NAMES = frozenset({"text", "verbatim"})
 _NONE = type(None)
 
@@ -244,7 +245,7 @@ class _Tracker:
                 )
                 self._note(word, kind, cells, keys)
         for trial in self.trials:
-            if not self._fits_at_once(trial.candidate.conversion, kinds - {_NONE}, has_nul):
+            if not self._fits_at_once(trial.candidate, kinds - {_NONE}, has_nul, cells):
                 trial.take(cells, keys)
 
     def _integers(self, cells: Sequence[Cell], keys: _Keys) -> None:
@@ -282,20 +283,25 @@ class _Tracker:
         if word not in self.first:
             self.first[word] = keys.text(next(i for i, cell in enumerate(cells) if type(cell) is kind))
 
-    def _fits_at_once(self, name: str, kinds: set[type], has_nul: bool) -> bool:
-        """Whether a whole batch is known to fit without looking at each cell."""
+    def _fits_at_once(self, candidate: Candidate, kinds: set[type], has_nul: bool, cells: Sequence[Cell]) -> bool:
+        """Whether a whole batch is known to fit without a call for each cell. False means: try them."""
+        name = candidate.conversion
         if not kinds:
             return True
-        if kinds == {int} and name in _INT_RANGES:
-            limit = _INT_RANGES[name]
-            return -limit <= (self.lowest or 0) and (self.highest or 0) < limit
-        if kinds <= {int, float} and name == "text":
-            return True
-        if kinds == {float}:
-            return name == "double"
         if kinds == {str}:
             return name in _TEXT_NAMES and not has_nul
-        return kinds == {bytes} and name == "bytea"
+        if kinds == {bytes}:
+            return name == "bytea"
+        if not kinds <= {int, float}:
+            return False
+        if name == "text":
+            return True
+        if name == "numeric" and candidate.target_type == "numeric":
+            return 0.0 not in cells or float not in kinds  # a zero may be the negative one
+        if kinds == {float}:
+            return name == "double"
+        limit = _EXACT_IN_DOUBLE if name == "double" else _INT_RANGES.get(name, 0)
+        return kinds == {int} and -limit <= (self.lowest or 0) and (self.highest or 0) < limit
 
     def result(self) -> ColumnProfile:
         return ColumnProfile(

@@ -14,7 +14,14 @@ from kombu.exceptions import OperationalError
 logger = logging.getLogger("causeway.doorbell")
 
 # Celery's `retry=False` is not enough: opening the channel retries on its own, for ever, unless told otherwise.
-_ONE_TRY = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+_ONE_TRY = {
+    "max_retries": 0,
+    "interval_start": 0,
+    "interval_step": 0,
+    "interval_max": 0,
+    "socket_timeout": 1,  # a frozen broker still takes connections
+    "socket_connect_timeout": 1,
+}
 
 
 def ring(task: str, row_id: int, queue: str) -> None:

@@ -85,7 +85,7 @@ def offers(user: Any, run: MigrationRun) -> dict[str, Offer]:
     for name, (label, roles, states) in _ACTIONS.items():
         allowed_states = _states_for(name, run, states)
         if run.state not in allowed_states:
-            answer[name] = Offer(name, label, False, f"The run is {run.get_state_display().lower()}.")
+            answer[name] = Offer(name, label, False, _why_not_now(name, run, states))
         elif not held & set(roles):
             answer[name] = Offer(name, label, False, "You don't have the role for it.", who_can(run.application, roles))
         else:
@@ -101,6 +101,7 @@ def require_offer(user: Any, run: MigrationRun, name: str) -> str:
         raise ServiceRefused(
             "WRONG_STATE",
             f"Run {run.pk} is {run.get_state_display().lower()}: “{label.rstrip('…')}” can't be done now.",
+            hint=_why_not_now(name, run, states) if run.state in states else "",
         )
     return role
 
@@ -111,11 +112,18 @@ def _states_for(name: str, run: MigrationRun, states: tuple[RunState, ...]) -> t
         return (RunState.DRAFT,)
     if name == "submit" and rehearsal:
         return ()
-    if name == "fail" and (run.switched_at is not None or _anything_stopped(run)):
-        # After the stop the way out is a rollback, which starts the application again.
+    if name == "fail" and _has_something_to_undo(run):
         return ()
     return states
 
 
-def _anything_stopped(run: MigrationRun) -> bool:
-    return run.steps.filter(name="stop_application").exclude(state=StepState.PENDING).exists()
+def _why_not_now(name: str, run: MigrationRun, states: tuple[RunState, ...]) -> str:
+    if name == "fail" and run.state in states:
+        return "Roll it back instead: that undoes what the run has done so far."
+    return f"The run is {run.get_state_display().lower()}."
+
+
+def _has_something_to_undo(run: MigrationRun) -> bool:
+    """After the stop the way out is a rollback, which starts the application again; a rehearsal's takes it down."""
+    begun = run.steps.filter(name__in=("stop_application", "create_scratch")).exclude(state=StepState.PENDING)
+    return run.switched_at is not None or begun.exists()

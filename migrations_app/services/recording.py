@@ -31,7 +31,7 @@ def record_result(*, step: RunStep, token: int, result: StepResult, now: datetim
     with transaction.atomic():
         run = MigrationRun.objects.select_for_update(of=("self",)).select_related("application").get(pk=step.run_id)
         step = RunStep.objects.get(pk=step.pk)
-        if step.lease_token != token or step.state != StepState.RUNNING:
+        if not _still_holds(step, token):
             return False
         if result.outcome == "again":
             _record_again(step, result, now)
@@ -63,6 +63,10 @@ def record_result(*, step: RunStep, token: int, result: StepResult, now: datetim
         if run.state in (RunState.RUNNING, RunState.ROLLING_BACK):
             advance_run(run=run, now=now)
     return True
+
+
+def _still_holds(step: RunStep, token: int) -> bool:
+    return step.lease_token == token and step.state == StepState.RUNNING
 
 
 def _record_again(step: RunStep, result: StepResult, now: datetime) -> None:

@@ -43,9 +43,9 @@ class Command(BaseCommand):
         except ServiceRefused as refused:
             raise CommandError(f"{refused.code}: {refused.message} {refused.hint}".strip(), returncode=2) from None
         if request.state == RollbackRequest.State.WAITING:
+            rows = "An unknown number of" if request.rows_confirmed is None else f"{request.rows_confirmed:,}"
             raise CommandError(
-                f"{request.rows_confirmed if request.rows_confirmed is not None else 'An unknown number of'} rows would "
-                "leave the application: a second person, a team lead or ops, must agree in the web UI.",
+                f"{rows} rows would leave the application: a second person, a team lead or ops, must agree in the web UI.",
                 returncode=2,
             )
         self._drive(run)

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import ijson
-
 from migrations_app.applications.description import ApplicationDescription, Dialect, EndpointCheck
 from migrations_app.applications.http import Answer, get
 from migrations_app.engine.errors import EngineError, Failed
+from migrations_app.engine.json_stream import BadJson, JsonStream
 
 FIELD_BYTES = 65_536  # an answer whose fields are checked is small
 ARRAY_BYTES = 1_000_000_000  # arrays are counted in a stream; the deadline bounds them first
@@ -121,21 +120,19 @@ def _ask(description: ApplicationDescription, check: EndpointCheck, limit: int =
 
 def _array_length(answer: Answer) -> int:
     """Count in a stream: memory does not grow with the array. Raises Failed ENDPOINT_NOT_AN_ARRAY."""
-    depth, length = 0, 0
-    first = True
     try:
-        for event, _ in ijson.basic_parse(answer):
-            if first and event != "start_array":
+        with JsonStream(answer) as stream:
+            if not stream.take("["):
                 raise Failed("ENDPOINT_NOT_AN_ARRAY", "The answer is no JSON array.", "Check the endpoint's path.")
-            first = False
-            if event in ("end_array", "end_map"):
-                depth -= 1
-                continue
-            if depth == 1:
+            length = 0
+            while length or stream.peek() != "]":
+                stream.value()
                 length += 1
-            if event in ("start_array", "start_map"):
-                depth += 1
-    except ijson.JSONError:
+                if not stream.take(","):
+                    break
+            stream.expect("]")
+            stream.end()
+    except BadJson:
         raise Failed("ENDPOINT_NOT_JSON", "The answer is no valid JSON.", "Check the endpoint's path.") from None
     return length
 

@@ -11,7 +11,7 @@ import json
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 _BLOCK = 1 << 18
 _LONGEST_VALUE = 1 << 30  # characters; a BLOB may have 512 MB, as hex twice that
@@ -37,11 +37,21 @@ def _no_constant(name: str) -> object:
 _scan = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant).raw_decode
 
 
-class JsonStream:
-    """A cursor in a file of JSON. Use as a context manager; OSError passes."""
+class Readable(Protocol):
+    """What gives bytes: a file, an answer over HTTP."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115 closed by __exit__
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class JsonStream:
+    """A cursor in JSON: in the file of that path, or in what can be read from.
+
+    As a context manager it closes a file that it opened itself; OSError passes.
+    """
+
+    def __init__(self, source: Path | Readable) -> None:
+        self._opened = open(source, "rb") if isinstance(source, Path) else None  # noqa: SIM115 closed by __exit__
+        self._file: Readable = self._opened or source  # type: ignore[assignment]  # a Path was opened above
         self._decode = codecs.getincrementaldecoder("utf-8")("strict").decode
         self._text = ""
         self._position = 0
@@ -53,7 +63,8 @@ class JsonStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def peek(self) -> str:
         """The next character that isn't white space, '' at the end."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
+from django.db.models import prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -92,6 +93,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
     headline = overview.headline(run, tag)
     tables = _tables(overview.tables(run), run)
     limit = schedule.last_safe_moment(run)
+    prefetch_related_objects([run], "steps")  # the timeline goes through them phase by phase
     return {
         **run_frame(run, "run"),
         "etag": _etag(request, run),

@@ -110,6 +110,14 @@ class BackRestoreSource(Step):
             return StepResult("succeeded", "untouched since the stop", evidence={"fingerprint": now, "restored": False})
         if context.run.facts.get("source_back", {}).get("fingerprint") == now:
             return StepResult("succeeded", "restored already", evidence={"fingerprint": now, "restored": True})
+        if self._was_taken_back(context) and self._is_sound(context, source):
+            # rollback.sh, or a person, was faster: what users wrote on SQLite since exists nowhere else.
+            return StepResult(
+                "succeeded",
+                "the configuration said sqlite already: the file is the application's living one and is kept",
+                evidence={"fingerprint": now, "restored": False, "kept_because": "taken back before"},
+                facts={"source_back": {"fingerprint": now}},
+            )
         if self._application_wrote(context, source):
             # It ignored its configuration and went on with SQLite: these rows exist nowhere else.
             return StepResult(
@@ -123,7 +131,15 @@ class BackRestoreSource(Step):
     def _application_wrote(self, context: StepContext, source: Path) -> bool:
         check = context.run.steps.filter(name="check_application").first()
         caught = check is not None and check.state in ("failed", "errored", "in_doubt")
-        if not caught or not source.exists():
+        return caught and self._is_sound(context, source)
+
+    def _was_taken_back(self, context: StepContext) -> bool:
+        """The run had switched the configuration, and now it says sqlite, before this rollback switched it."""
+        pointing = workplace.description_of(context.run).pointing
+        return context.run.switched_at is not None and configuration.current(pointing) == "sqlite"
+
+    def _is_sound(self, context: StepContext, source: Path) -> bool:
+        if not source.exists():
             return False
         try:
             with open_source(source, context.control) as opened:

@@ -39,10 +39,18 @@ class Crew:
         self._running: dict[str, TetheredProcess] = {}
         self._restarts: dict[str, int] = {}
 
-    def start(self) -> None:
-        """Start all and wait until pages are served and the worker listens."""
+    def launch(self) -> None:
+        """Start those that don't run; they need some seconds until they are up."""
         for member in self._members:
-            self._launch(member)
+            if member.name not in self._running:
+                self._launch(member)
+
+    def launch_web(self) -> None:
+        """Start only what serves pages, and executes nothing."""
+        self._launch(self._members[0])
+
+    def wait_until_up(self) -> None:
+        """Until pages are served and the worker listens. Raises StageError."""
         self._console.wait_for("the web server to answer", self._web_answers, 60)
         self._console.wait_for("the worker to listen", self._worker_listens, 60)
 

@@ -88,7 +88,8 @@ class Stage:
             self.servers.start_broker()
             self.keys.put("broker-url", self.servers.broker_url)
         if self.crew is not None:
-            self.crew.start()
+            self.crew.launch()
+            self.crew.wait_until_up()
 
     # --- the way up ------------------------------------------------------------------------------------
 
@@ -105,9 +106,11 @@ class Stage:
         web_port = int(address.rpartition(":")[2])
         self.crew = Crew(self.home, environment.for_children(own), web_port, self.console)
         self.console.watch = self.watch
-        self.crew.start()
+        self.crew.launch_web()
+        self._start_applications()  # before the worker: a run that goes on may want to stop one of them at once
+        self.crew.launch()
+        self.crew.wait_until_up()
         self.console.say(f"Causeway at {address}: web, worker and beat are up")
-        self._start_applications()
 
     def _install(self) -> None:
         for sample in samples.SAMPLES:

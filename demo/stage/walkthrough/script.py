@@ -41,9 +41,15 @@ def play(stage: Stage, cast: Cast, proofs: Proofs, name: str) -> None:
     proofs.hold(sqlite_rows(installation.source) == rows, "SQLite has every row that it had at the stop")
     counts = application.counts()
     proofs.hold(all(counts[table] == rows[table] for table in counts), f"its API gives every row: {counts}")
+    filed = application.file_leave(1, "written on SQLite, after rollback.sh")[0]
+    stage.console.say(f"A user goes on: leave request {filed} is written on SQLite")
     stage.start_causeway()
     stage.console.say("Causeway is up again")
     _see_what_is_true(stage, cast, proofs, run)
+    proofs.hold(application.database() == "sqlite", f"run {run.pk} ends as rolled back, the application on sqlite")
+    proofs.hold(application.has_request(filed), f"leave request {filed}, written after rollback.sh, is still there")
+    now = sqlite_rows(installation.source)
+    proofs.hold(now["leave_requests"] == rows["leave_requests"] + 1, "and no other row came or went")
 
 
 def _third_run(cast: Cast, name: str) -> MigrationRun:
@@ -84,5 +90,3 @@ def _see_what_is_true(stage: Stage, cast: Cast, proofs: Proofs, run: MigrationRu
     )
     cast.ask_rollback("ana", run, "rollback.sh took it back while Causeway was down.", "")
     reach(run, (RunState.ROLLED_BACK,), BACK_SECONDS, stage.console)
-    application = Application(journey.installation_of(stage, run.application.name))
-    proofs.hold(application.database() == "sqlite", f"run {run.pk} ends as rolled back, the application on sqlite")

@@ -45,7 +45,8 @@ class Command(BaseCommand):
         if request.state == RollbackRequest.State.WAITING:
             rows = "An unknown number of" if request.rows_confirmed is None else f"{request.rows_confirmed:,}"
             raise CommandError(
-                f"{rows} rows would leave the application: a second person, a team lead or ops, must agree in the web UI.",
+                f"{rows} rows would leave the application: a second person, a team lead or ops, must agree in "
+                "the web UI.",
                 returncode=2,
             )
         self._drive(run)

@@ -114,6 +114,14 @@ class World:
                 break
         return self.fresh(run)
 
+    def drive_through(self, run: MigrationRun, name: str) -> MigrationRun:
+        """Step by step, until the step of that name has succeeded."""
+        for _ in range(60):
+            if self.step(run, name).state == "succeeded":
+                return self.fresh(run)
+            assert work_on_run(run_id=run.pk), self.fresh(run).held_reason
+        raise AssertionError(f"{name} was not reached")
+
     def fresh(self, run: MigrationRun) -> MigrationRun:
         return MigrationRun.objects.select_related("application", "plan").get(pk=run.pk)
 

@@ -3,6 +3,8 @@
 (function () {
   "use strict";
 
+  document.documentElement.dataset.script = "";  /* hides what is said for want of a script */
+
   function setCookie(name, value) {
     var secure = location.protocol === "https:" ? "; Secure" : "";
     document.cookie = name + "=" + encodeURIComponent(value) + "; Path=/; Max-Age=31536000; SameSite=Lax" + secure;

@@ -58,6 +58,16 @@ def tables_in_target(world: World) -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
+def hanging(world: World) -> int:
+    """How many statements of the load wait for a lock."""
+    with closing(psycopg2.connect(world.target)) as target, target.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO causeway.chunk%'"
+        )
+        return int(cursor.fetchone()[0])
+
+
 def assert_original_untouched(world: World, run: MigrationRun) -> None:
     """The main file is, byte for byte, the one that was fingerprinted after the stop."""
     found = hash_file(str(world.sqlite))
@@ -227,10 +237,12 @@ def test_rollback_stops_a_load_that_hangs_and_leaves_nothing_of_it(world: World)
         with blocker.cursor() as cursor:  # from here on the load hangs inside a statement
             cursor.execute("LOCK TABLE causeway.chunk IN ACCESS EXCLUSIVE MODE")
         assert world.step(run, "load").state == "running"
+        wait_for("a statement that hangs", lambda: hanging(world), 30)
         request = ask(world, run)
         assert (request.price, request.state) == ("R1", "agreed")
-        worker.join(30)
-        assert not worker.is_alive(), "the load did not stop"
+        wait_for("the end of the statement that hung", lambda: not hanging(world), 30)
+    worker.join(30)
+    assert not worker.is_alive(), "the load did not stop"
     assert (world.step(run, "load").state, world.step(run, "load").error_code) == ("failed", "CANCELLED")
     run = world.drive(run)
     assert run.state == "rolled_back", run.held_reason

@@ -16,7 +16,7 @@ def show(stage: Stage) -> None:
     for installation in stage.installations:
         say(f"{installation.name:<13} {installation.address}/")
     say()
-    say("Sign in as    password             role        ")
+    say("Sign in as    password             role")
     for person in PEOPLE:
         say(f"{person.name:<13} {stage.passwords[person.name]:<20} {person.title}: {person.does}")
     say()

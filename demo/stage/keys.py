@@ -61,4 +61,5 @@ class Keys:
 
 
 def _password() -> str:
-    return f"{secrets.choice(WORDS)}-{secrets.choice(WORDS)}-{secrets.randbelow(900) + 100}"
+    one, other = secrets.SystemRandom().sample(WORDS, 2)
+    return f"{one}-{other}-{secrets.randbelow(900) + 100}"

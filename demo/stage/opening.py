@@ -17,9 +17,10 @@ from demo.stage.console import Console
 from demo.stage.errors import StageError
 from demo.stage.progress import Follower, reach
 from migrations_app.models import MigrationPlan, MigrationRun
-from migrations_app.models.states import PlanState, RunKind, RunState, StepState
+from migrations_app.models.states import RUN_ACTIVE, PlanState, RunKind, RunState, StepState
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.plans import request_plan
+from migrations_app.services.rollback import request_rollback
 from migrations_app.services.runs import create_run, start_run, submit_run
 
 PLAN_SECONDS = 180
@@ -100,6 +101,8 @@ class Opening:
     def _start_rehearsal(self, plan: MigrationPlan) -> MigrationRun:
         """The plan's rehearsal, begun if it wasn't."""
         rehearsals = MigrationRun.objects.filter(plan=plan, kind=RunKind.REHEARSAL)
+        for cut_off in rehearsals.filter(state__in=sorted(RUN_ACTIVE)):
+            self._take_down(cut_off)
         run = rehearsals.exclude(state__in=OVER).first()
         if run is None:
             run = create_run(actor=self._ops, plan=plan, kind=RunKind.REHEARSAL)
@@ -107,6 +110,15 @@ class Opening:
             start_run(actor=self._ops, run=run)
             self._console.say(f"{plan.application.name}: rehearsal (run {run.pk}) started by {self._ops}")
         return run
+
+    def _take_down(self, run: MigrationRun) -> None:
+        """A rehearsal that an earlier demo was ended in: its second copy of the application is gone."""
+        name = run.application.name
+        if run.state != RunState.ROLLING_BACK:
+            reason = "The demo was ended in the middle of it."
+            request_rollback(actor=self._ops, run=run, reason=reason, typed_name=name, reauthenticated=True)
+        reach(run, (RunState.ROLLED_BACK,), REHEARSAL_SECONDS, self._console)
+        self._console.say(f"{name}: rehearsal (run {run.pk}) was cut off with the last demo, and is taken down")
 
     def _wait_for_rehearsal(self, run: MigrationRun, follower: Follower) -> None:
         reach(run, (RunState.COMPLETED,), REHEARSAL_SECONDS, self._console, follower)

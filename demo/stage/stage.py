@@ -168,7 +168,11 @@ class Stage:
 
         for installation in self.installations:
             dialect = applications.start(self.applications[installation.name])
-            where = f"on {dialect}, {installation.address}" if dialect else "stopped by its run, which goes on"
+            where = (
+                f"on {dialect}, {installation.address}"
+                if dialect
+                else "stopped by its run; its page says how it goes on"
+            )
             self.console.say(f"{installation.name}: {where}")
 
     # --- while it runs ---------------------------------------------------------------------------------

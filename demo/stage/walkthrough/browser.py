@@ -136,7 +136,7 @@ class _Parser(HTMLParser):
             self._hidden += 1
         if self._notice_depth and tag not in self._VOID:
             self._notice_depth += 1
-        elif given.get("role") in ("status", "alert") and "notice" in given.get("class", ""):
+        elif "hidden" not in given and given.get("role") in ("status", "alert") and "notice" in given.get("class", ""):
             self._notice_depth = 1
             self.notices.append("")
         if tag == "form":

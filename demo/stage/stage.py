@@ -168,11 +168,7 @@ class Stage:
 
         for installation in self.installations:
             dialect = applications.start(self.applications[installation.name])
-            where = (
-                f"on {dialect}, {installation.address}"
-                if dialect
-                else "stopped by its run; its page says how it goes on"
-            )
+            where = f"on {dialect}, {installation.address}" if dialect else "stopped by its run, see the run's page"
             self.console.say(f"{installation.name}: {where}")
 
     # --- while it runs ---------------------------------------------------------------------------------

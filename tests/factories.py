@@ -35,6 +35,29 @@ TABLES = {
     "ukeoi": 9_204,
     "users": 412,
 }
+# How long each step takes, in proportion.
+SECONDS = {
+    "gate_plan": 0,
+    "preflight": 20,
+    "prepare_target": 45,
+    "baseline": 40,
+    "backup": 150,
+    "copy_source": 60,
+    "start_copy": 20,
+    "export": 360,
+    "gate_go": 90,
+    "stop_application": 20,
+    "final_backup": 130,
+    "load": 570,
+    "verify": 220,
+    "start_application": 20,
+    "check_application": 15,
+    "check_integrity": 60,
+    "check_performance": 90,
+    "gate_qa": 600,
+    "soak": 3600,
+    "rehearse_rollback": 130,
+}
 SAID = {
     "preflight": "PostgreSQL 18.6, every right is there, 38 GB free",
     "prepare_target": "alembic upgrade head: 7 tables, head 0003",
@@ -205,10 +228,14 @@ def reach(
     here = next(number for number, row in enumerate(steps) if row.name == step)
     now = timezone.now()
     start = now - timedelta(minutes=minutes)
-    share = timedelta(minutes=minutes) / max(here + 1, 1)
+    weight = sum(SECONDS.get(row.name, 5) for row in steps[:here]) + SECONDS.get(step, 5) * 0.5
     moment = start
     for row in steps[:here]:
-        _finish(of, row, moment, moment + share * 0.96, signers or {})
+        share = timedelta(minutes=minutes) * (SECONDS.get(row.name, 5) / weight)
+        if row.name == "gate_plan":  # signed the evening before
+            _finish(of, row, start - timedelta(hours=9), start - timedelta(hours=8), signers or {})
+            continue
+        _finish(of, row, moment, moment + share, signers or {})
         moment += share
     target = steps[here]
     _stand(of, target, state, moment)
@@ -232,7 +259,7 @@ def complete(of: MigrationRun, *, minutes: float = 30, **fields: Any) -> Migrati
 def rehearsed(of: MigrationPlan, by: User) -> MigrationRun:
     """A completed rehearsal, with what it measured."""
     made = run(of, by, kind=RunKind.REHEARSAL)
-    return complete(made, minutes=16, facts={"rollback_seconds": 130, "downtime_seconds": 540})
+    return complete(made, minutes=32, facts={"rollback_seconds": 130, "downtime_seconds": 540})
 
 
 def load_progress(step: RunStep, done: float = 0.42) -> None:

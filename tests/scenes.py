@@ -154,7 +154,7 @@ def _loading(of: Application, who: make.People) -> MigrationRun:
         choices=["utc"],
         row_key="",
     )
-    make.load_progress(make.reach(run, "load", minutes=21, signers=_signers(who)))
+    make.load_progress(make.reach(run, "load", minutes=19, signers=_signers(who)))
     make.reality(run, up=False)
     return run
 

@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep, StepLogLine
-from migrations_app.models.states import RUN_ACTIVE, STEP_HOLDS_RUN, GateState, RunState, StepState
+from migrations_app.models.states import RUN_ACTIVE, STEP_HOLDS_RUN, GateState, RunKind, RunState, StepState
 from migrations_app.services import gates, overview, permissions, price, schedule
 from migrations_app.services.permissions import Offer
 from migrations_app.templatetags.states import look_of
@@ -109,8 +109,10 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "limit": limit,
         "waiting_rollback": run.rollback_requests.filter(state=RollbackRequest.State.WAITING).first(),
         "gate": _open_gate(run, request.user),
-        "reality": facts_of(run.reality),
-        "picture": strip.draw(overview.timeline(run), now=now, limit=limit, finished=run.is_finished),
+        "reality": [] if run.is_finished and run.kind == RunKind.REHEARSAL else facts_of(run.reality),
+        "picture": strip.draw(
+            overview.timeline(run), now=now, limit=limit, finished=run.is_finished, begin=run.started_at
+        ),
         "down_seconds": _down_seconds(run, now),
         "planned_from": run.rehearsal_id,
         **tables,

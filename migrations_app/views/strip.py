@@ -13,7 +13,9 @@ from controlplane.registry.models import Role
 from migrations_app.models.states import Phase, StepState
 from migrations_app.templatetags.words import duration_text, moment_text
 
-_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
+_DAY = 86_400
+_DAYS = (1, 2, 7, 14, 30, 91, 365)
 _MOST_TICKS = 7
 # Phases that last for hours or days and would squeeze the crossing to a dot: drawn to the edge, and cut there.
 _LONG = frozenset({Phase.MONITORING, Phase.SIGN_OFF})
@@ -72,13 +74,15 @@ class _Span:
     """A phase: its steps taken together."""
 
     phase: str
+    begin: datetime | None = None
     rows: list[Row] = field(default_factory=list)
 
     def edge(self, name: str, choose: str) -> datetime | None:
         values = [value for row in self.rows if (value := getattr(row, name)) is not None]
         if not values:
             return None
-        return min(values) if choose == "first" else max(values)
+        edge = min(values) if choose == "first" else max(values)
+        return edge if self.begin is None else max(edge, self.begin)
 
     @property
     def state(self) -> str:
@@ -98,9 +102,19 @@ class _Span:
         return self.state in (StepState.SUCCEEDED, StepState.SKIPPED)
 
 
-def draw(rows: Sequence[Row], *, now: datetime, limit: datetime | None = None, finished: bool = False) -> Picture:
-    """The picture of a run. Empty where nothing is planned and nothing has happened."""
-    spans = _by_phase(rows)
+def draw(
+    rows: Sequence[Row],
+    *,
+    now: datetime,
+    limit: datetime | None = None,
+    finished: bool = False,
+    begin: datetime | None = None,
+) -> Picture:
+    """The picture of a run. Empty where nothing is planned and nothing has happened.
+
+    begin: when the run was started. Its first gate may have been signed days before; that is not drawn.
+    """
+    spans = _by_phase(rows, begin)
     first, last = _extent(spans, now, limit, finished)
     if first is None or last is None:
         return Picture(tuple(_row(span, None, now, finished) for span in spans))
@@ -124,10 +138,10 @@ class _Scale:
         return round(min(max((moment - self.first).total_seconds() / self.seconds * 100, 0), 100), 2)
 
 
-def _by_phase(rows: Iterable[Row]) -> list[_Span]:
+def _by_phase(rows: Iterable[Row], begin: datetime | None) -> list[_Span]:
     spans: dict[str, _Span] = {}
     for row in rows:
-        spans.setdefault(row.phase, _Span(row.phase)).rows.append(row)
+        spans.setdefault(row.phase, _Span(row.phase, begin)).rows.append(row)
     return list(spans.values())
 
 
@@ -157,13 +171,14 @@ def _extent(
 
 
 def _ticks(scale: _Scale) -> Iterable[Mark]:
-    step = next((size for size in _STEPS if scale.seconds / size <= _MOST_TICKS), _STEPS[-1])
+    sizes = (*_STEPS, *(days * _DAY for days in _DAYS))
+    step = next((size for size in sizes if scale.seconds / size <= _MOST_TICKS), sizes[-1])
     local = timezone.localtime(scale.first)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     passed = (local - midnight).total_seconds()
     moment = midnight + timedelta(seconds=(passed // step + 1) * step)
     while (moment - scale.first).total_seconds() < scale.seconds:
-        if step >= 86_400:
+        if step >= _DAY:
             text = f"{moment.day} {moment:%b}"
         else:
             text = f"{moment:%H:%M:%S}" if step < 60 else f"{moment:%H:%M}"

@@ -7,7 +7,9 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 
 @require_safe
@@ -34,7 +36,9 @@ def _database() -> bool:
 
 def _broker() -> bool:
     try:
-        client = Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=3, socket_connect_timeout=3)
-        return bool(client.ping())
+        with Redis.from_url(
+            settings.CELERY_BROKER_URL, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+        ) as client:
+            return bool(client.ping())
     except RedisError:
         return False

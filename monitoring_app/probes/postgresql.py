@@ -24,9 +24,12 @@ SELECT current_setting('max_connections')::int
        (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
        pg_has_role(current_user, 'pg_monitor', 'MEMBER')
 """
+# Of other roles' sessions even the kind is hidden; those with a user and a database are clients.
 _CLIENTS = """
-SELECT coalesce(application_name, ''), coalesce(state, 'hidden'), count(*)::int
-  FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL
+SELECT coalesce(application_name, ''), coalesce(state, 'hidden'), count(*)::int,
+       count(*) FILTER (WHERE usename = current_user)::int
+  FROM pg_stat_activity
+ WHERE backend_type = 'client backend' OR (backend_type IS NULL AND usesysid IS NOT NULL AND datid IS NOT NULL)
  GROUP BY 1, 2 ORDER BY 3 DESC, 1
 """
 _TABLES = """
@@ -79,19 +82,20 @@ def _connections(cursor: Any) -> list[Reading]:
     usable, limit, monitor = cursor.fetchone()
     cursor.execute(_CLIENTS)
     clients = cursor.fetchall()
-    total = sum(count for _, _, count in clients)
-    if limit is not None and 0 <= limit < usable:
-        usable = limit
+    total, said = sum(row[2] for row in clients), "client connections"
+    own = sum(row[3] for row in clients)
+    if limit is not None and limit >= 0 and own * usable > total * limit:  # the role's own limit is nearer
+        total, usable, said = own, limit, "connections that the role may have"
     share = total / usable if usable else 1.0
     health = Health.CRITICAL if share > POOL_CRITICAL else Health.WARNING if share > POOL_WARNING else Health.FINE
     by_application: dict[str, dict[str, int]] = {}
-    for name, state, count in clients:
+    for name, state, count, _ in clients:
         by_application.setdefault(name or "(unnamed)", {})[state] = count
     return [
         Reading(
             "connections",
             health,
-            f"{total} of {usable} client connections ({share:.0%})",
+            f"{total} of {usable} {said} ({share:.0%})",
             "full" if monitor else "partial (the role lacks pg_monitor: states of other roles are hidden)",
             {"by_application": by_application},
         )

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from controlplane.registry.models import Application
 from monitoring_app.probes.reading import SEVERITY, Health
@@ -27,11 +28,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        applications = Application.objects.all()
-        if options["application"]:
-            applications = applications.filter(name=options["application"])
+        name = options["application"]
+        try:
+            applications = list(Application.objects.filter(name=name) if name else Application.objects.all())
+        except DatabaseError as error:
+            said = f"Causeway's own database can't be asked ({type(error).__name__}): nothing is known."
+            raise CommandError(said, returncode=EXIT[Health.UNKNOWN]) from None
         if not applications:
-            name = options["application"]
             said = f"There is no application {name}." if name else "No application is registered: nothing is known."
             raise CommandError(said, returncode=EXIT[Health.UNKNOWN])
         reports = [

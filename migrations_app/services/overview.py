@@ -182,9 +182,6 @@ def _safety(run: MigrationRun, price: PriceTag | None) -> str:
     parts = [f"You can still go back: {price.sentence[0].lower()}{price.sentence[1:]}"]
     if price.seconds is not None:
         parts.append(f"About {in_words(price.seconds)}.")
-    moment = last_safe_moment(run)
-    if moment is not None:
-        parts.append(f"Last safe moment {moment:%H:%M} UTC.")
     return " ".join(parts)
 
 
@@ -192,6 +189,7 @@ def timeline(run: MigrationRun, now: datetime | None = None) -> list[TimelineRow
     """One row a phase: planned from the rehearsal or the runbook, actual from the steps."""
     now = now or timezone.now()
     start = run.started_at or now
+    back = any(step.phase == Phase.ROLLBACK for step in run.steps.all())
     rows = []
     planned = start
     for phase in Phase:
@@ -206,12 +204,12 @@ def timeline(run: MigrationRun, now: datetime | None = None) -> list[TimelineRow
             TimelineRow(
                 phase=phase.value,
                 title=phase.label,
-                state=_phase_state(steps),
+                state=_phase_state(steps, goes_on=phase == Phase.ROLLBACK or not (run.is_finished or back)),
                 owner=", ".join(dict.fromkeys(step.owner for step in steps if step.owner != "system")) or "system",
                 planned_start=planned if seconds else None,
                 planned_end=planned + timedelta(seconds=seconds) if seconds else None,
                 actual_start=min(begun) if begun else None,
-                actual_end=max(ended) if ended and all_done else None,
+                actual_end=max(ended) if ended and (all_done or back or run.is_finished) else None,
                 planned_seconds=seconds,
             )
         )
@@ -219,13 +217,16 @@ def timeline(run: MigrationRun, now: datetime | None = None) -> list[TimelineRow
     return rows
 
 
-def _phase_state(steps: list[RunStep]) -> str:
+def _phase_state(steps: list[RunStep], *, goes_on: bool) -> str:
+    """goes_on: the run still goes through this phase; else what was left of it is over."""
     states = {step.state for step in steps}
     for bad in (StepState.ERRORED, StepState.FAILED, StepState.IN_DOUBT):
         if bad in states:
             return str(bad)
     if all(step.is_done for step in steps):
         return str(StepState.SUCCEEDED)
+    if not goes_on:
+        return str(StepState.SKIPPED)
     if StepState.RUNNING in states or StepState.SUCCEEDED in states:
         return str(StepState.RUNNING)
     if any(step.is_gate and step.started_at for step in steps):

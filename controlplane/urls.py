@@ -3,7 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from migrations_app.views import session
+
 urlpatterns = [
+    path("admin/login/", session.admin_entry),
+    path("admin/logout/", session.SignOut.as_view()),
     path("admin/", admin.site.urls),
     path("", include("monitoring_app.urls")),
     path("", include("migrations_app.urls")),

@@ -52,7 +52,7 @@ class ServicesRule(admin.ModelAdmin):  # type: ignore[type-arg]
         return rows.filter(**{f"{self.of}__in": Application.objects.visible_to(request.user)})
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_active and request.user.is_staff)  # type: ignore[union-attr]
+        return bool(request.user.is_active and request.user.is_staff)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_module_permission(request)

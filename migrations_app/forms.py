@@ -92,7 +92,7 @@ class NewPlanForm(Styled, forms.Form):
         return cleaned
 
 
-class PlanChoice(forms.ModelChoiceField):
+class PlanChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
     def label_from_instance(self, obj: MigrationPlan) -> str:
         return (
             f"{obj.application.name}, revision {obj.revision} ({obj.get_state_display().lower()}, {obj.short_digest})"

@@ -130,7 +130,7 @@ def _signers(who: make.People) -> dict[str, User]:
     return {"lead": who.lead, "ops": who.ops, "qa": who.qa}
 
 
-def _window(hours: float = 2) -> dict[str, object]:
+def _window(hours: float = 1.1) -> dict[str, object]:
     now = timezone.now()
     return {"window_start": now - timedelta(hours=1), "window_end": now + timedelta(hours=hours)}
 

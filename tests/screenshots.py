@@ -29,6 +29,7 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler 
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 
+from tests import factories as make  # noqa: E402
 from tests.journeys.browser import LAUNCH  # noqa: E402
 from tests.scenes import Shot, make_scenes  # noqa: E402
 
@@ -89,10 +90,25 @@ def _as_person(browser: Browser, address: str, shots: list[Shot], output: Path, 
     return too_wide
 
 
+def _readme(browser: Browser, address: str, path: Path) -> int:
+    """The run page in the middle of a load, as much of it as fits a screen."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1010}, timezone_id="Asia/Tokyo", base_url=address)
+    page = context.new_page()
+    page.goto("/sign-in/")
+    page.fill("input[name=username]", "ana")
+    page.fill(PASSWORD_FIELD, make.PASSWORD)
+    page.click("button[type=submit]")
+    page.get_by_role("link", name="yukyu", exact=False).first.click()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=path)
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("test-results/screenshots"))
     parser.add_argument("--only", default="")
+    parser.add_argument("--readme", type=Path, help="take the README's picture instead, into this file")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     logging.disable(logging.WARNING)  # sign-ins and the page that isn't there are expected
@@ -100,6 +116,8 @@ def main() -> int:
     shots = [shot for shot in make_scenes() if options.only in shot.name]
     with serving() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(**LAUNCH)
+        if options.readme:
+            return _readme(browser, address, options.readme)
         too_wide = take(browser, address, shots, options.output)
         browser.close()
     print(f"{len(shots) * len(WIDTHS) * len(THEMES)} pictures in {options.output}")

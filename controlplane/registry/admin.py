@@ -101,7 +101,7 @@ class ApplicationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return (*self.readonly_fields, "name") if obj is not None else self.readonly_fields
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_active and request.user.is_staff)  # type: ignore[union-attr]
+        return bool(request.user.is_active and request.user.is_staff)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_module_permission(request)
@@ -183,4 +183,4 @@ def _whose(membership: Membership) -> dict[str, str]:
 def _record(action: str, request: HttpRequest, about: Any, application: str, payload: dict[str, Any]) -> None:
     role = "superuser" if request.user.is_superuser else Role.OPS.value
     with transaction.atomic():
-        record(action=action, actor=request.user, role=role, obj=about, application=application, payload=payload)  # type: ignore[arg-type]
+        record(action=action, actor=request.user, role=role, obj=about, application=application, payload=payload)

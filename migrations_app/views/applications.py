@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from controlplane.registry.models import Application, Membership, Role
 from migrations_app.models import MigrationRun
 from migrations_app.services import permissions
-from migrations_app.views.common import page, render_page
+from migrations_app.views.common import page, person_of, render_page
 from migrations_app.views.found import visible_application
 
 SHOWN = 12
@@ -22,7 +22,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
     found = list(Application.objects.visible_to(request.user).annotate(last_run_id=Subquery(newest)).order_by("name"))
     runs = MigrationRun.objects.in_bulk([row.last_run_id for row in found if row.last_run_id])  # type: ignore[attr-defined]
     roles: dict[int, list[str]] = {}
-    for key, role in Membership.objects.filter(user=request.user).values_list("application", "role"):
+    for key, role in Membership.objects.filter(user=person_of(request)).values_list("application", "role"):
         roles.setdefault(key, []).append(Role(role).label)
     lines = [
         {"row": row, "run": runs.get(row.last_run_id), "roles": ", ".join(roles.get(row.pk, []))}  # type: ignore[attr-defined]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Count, Max, Sum
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -24,7 +26,7 @@ from migrations_app.models.states import RUN_FINISHED, ItemState
 from migrations_app.services import overview
 from migrations_app.services.errors import ServiceRefused
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 ZONE_COOKIE = "zone"
 NEEDS_SECONDS = 20
 
@@ -38,11 +40,16 @@ def zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo("UTC")
 
 
+def person_of(request: HttpRequest) -> User:
+    """Who looks: a page is shown to nobody else than a person who is signed in."""
+    return cast(User, request.user)
+
+
 def in_zone(view: View) -> View:
     """Render in the viewer's time zone."""
 
     @wraps(view)
-    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with timezone.override(zone_of(request)):
             return view(request, *args, **kwargs)
 
@@ -69,7 +76,7 @@ def render_page(
 ) -> HttpResponse:
     """Render with what the frame shows: my roles, and how many runs need me."""
     run = context.get("run")
-    memberships = Membership.objects.filter(user=request.user)
+    memberships = Membership.objects.filter(user=person_of(request))
     if run is not None:
         memberships = memberships.filter(application=run.application)
     waiting = _count_needs(request.user) if needs is None else len(needs)

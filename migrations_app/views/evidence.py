@@ -33,6 +33,7 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request, number)
     log = Prefetch("log", queryset=StepLogLine.objects.order_by("id"))
     steps = list(run.steps.exclude(state=StepState.PENDING).order_by("position").prefetch_related(log))
+    files = list(run.artifacts.select_related("step"))
     artifacts = [
         {
             "row": row,
@@ -40,14 +41,14 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
             # The name is enough to find the file in the run's folder; where that is, is the operator's business.
             "name": PurePath(row.path).name,
         }
-        for row in run.artifacts.select_related("step")
+        for row in files
     ]
     approvals = Approval.objects.filter(gate__run=run).select_related("gate").order_by("signed_at")
     context: dict[str, Any] = {
         **run_frame(run, "evidence"),
         "steps": [{"row": step, "lines": list(step.log.all())[-LINES:]} for step in steps],
         "artifacts": artifacts,
-        "total_size": sum(item["row"].size for item in artifacts),
+        "total_size": sum(row.size for row in files),
         "approvals": list(approvals),
         "evidence_digest": evidence.evidence_digest(run),
     }

@@ -123,7 +123,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
 def cached_price(run: MigrationRun) -> price.PriceTag:
     """The price of a rollback. After the switch the target is asked: once in a few seconds for all viewers."""
     key = f"price-{run.pk}-{run.version}"
-    tag = cache.get(key)
+    tag: price.PriceTag | None = cache.get(key)
     if tag is None:
         tag = price.price_of(run)
         cache.set(key, tag, PRICE_SECONDS)

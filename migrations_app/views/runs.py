@@ -18,7 +18,7 @@ from migrations_app.models.states import RUN_ACTIVE, GateState, RunKind, RunStat
 from migrations_app.services import overview, runs
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.templatetags.words import duration_text
-from migrations_app.views.common import note_refusal, page, render_page
+from migrations_app.views.common import note_refusal, page, person_of, render_page
 
 PAGE = 30
 
@@ -100,7 +100,7 @@ def _title(count: int) -> str:
 
 
 def _may_create(request: HttpRequest) -> bool:
-    return Membership.objects.filter(user=request.user, role__in=[Role.OPS, Role.LEAD]).exists()
+    return Membership.objects.filter(user=person_of(request), role__in=[Role.OPS, Role.LEAD]).exists()
 
 
 def _crossing(found: list[MigrationRun]) -> list[str]:
@@ -146,7 +146,7 @@ def _stands(run: MigrationRun, at: str) -> str:
     return said[:1].upper() + said[1:] if said else f"Plan revision {run.plan.revision}"
 
 
-_UNDER_WAY = {
+_UNDER_WAY: dict[str, str] = {
     RunState.RUNNING: "crossing",
     RunState.WAITING: "waiting at a gate",
     RunState.HELD: "held",

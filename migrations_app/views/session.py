@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import authenticate
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -49,6 +50,13 @@ class SignOut(LogoutView):
         if request.user.is_authenticated:
             _note("person.signed_out", request.user.get_username())
         return super().post(request, *args, **kwargs)
+
+
+def admin_entry(request: HttpRequest) -> HttpResponse:
+    """The admin site has no door of its own: one sign-in page, one trail. Who is in but not staff is told so."""
+    if request.user.is_authenticated and not request.user.is_staff:
+        raise PermissionDenied("The admin site is for staff.")
+    return redirect_to_login(request.GET.get("next", reverse("admin:index")), reverse("login"))
 
 
 @require_POST

@@ -18,7 +18,7 @@ from migrations_app.models.states import ApprovalState, GateCode, ItemState, Pha
 from migrations_app.services import gates
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.gates import GateView
-from migrations_app.views.common import note_refusal, page, render_page, role_words, run_frame, visible_run
+from migrations_app.views.common import note_refusal, page, person_of, render_page, role_words, run_frame, visible_run
 from migrations_app.views.session import confirm_password
 
 # What happens once the last signature is there.
@@ -93,7 +93,7 @@ def _refuse(request: HttpRequest, run: MigrationRun, gate: Gate) -> HttpResponse
 
 
 def _withdraw(request: HttpRequest, run: MigrationRun, gate: Gate) -> HttpResponse:
-    mine = gate.approvals.filter(user=request.user, state=ApprovalState.VALID).first()
+    mine = gate.approvals.filter(user=person_of(request), state=ApprovalState.VALID).first()
     reason = request.POST.get("reason", "").strip()[:2000] or "Withdrawn by the signer."
     if mine is None:
         raise Http404("You have no signature here.")
@@ -132,7 +132,7 @@ def _render(
     status: int = 200,
 ) -> HttpResponse:
     view = gates.gate_view(gate, request.user)
-    mine = gate.approvals.filter(user=request.user, state=ApprovalState.VALID).first()
+    mine = gate.approvals.filter(user=person_of(request), state=ApprovalState.VALID).first()
     context = {
         **run_frame(run, "run"),
         "gate": view,
@@ -159,10 +159,9 @@ def _with_fresh_digests(form: SignForm | None, view: GateView) -> SignForm:
     }
     if form is None:
         return SignForm(initial=fresh)
-    form.data = form.data.copy()
-    for name, value in fresh.items():
-        if name != "role" or not form.data.get("role"):
-            form.data[name] = value
+    shown = {**{name: form.data.get(name) for name in form.fields}, **fresh}
+    shown["role"] = form.data.get("role") or fresh["role"]
+    form.data = shown
     return form
 
 

@@ -23,16 +23,31 @@ _SHORTEST = 0.6  # per cent: what took a second must still be seen
 
 
 class Row(Protocol):
-    """What the overview tells of one step."""
+    """What the overview tells of one phase; read-only, as its rows are frozen."""
 
-    phase: str
-    title: str
-    state: str
-    owner: str
-    planned_start: datetime | None
-    planned_end: datetime | None
-    actual_start: datetime | None
-    actual_end: datetime | None
+    @property
+    def phase(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def owner(self) -> str: ...
+
+    @property
+    def planned_start(self) -> datetime | None: ...
+
+    @property
+    def planned_end(self) -> datetime | None: ...
+
+    @property
+    def actual_start(self) -> datetime | None: ...
+
+    @property
+    def actual_end(self) -> datetime | None: ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,7 @@ class _Span:
     rows: list[Row] = field(default_factory=list)
 
     def edge(self, name: str, choose: str) -> datetime | None:
-        values = [value for row in self.rows if (value := getattr(row, name)) is not None]
+        values: list[datetime] = [value for row in self.rows if (value := getattr(row, name)) is not None]
         if not values:
             return None
         edge = min(values) if choose == "first" else max(values)
@@ -164,7 +179,7 @@ def _extent(
     if not starts:
         return None, None
     first, last = min(starts), max(ends)
-    if limit is not None and not finished and limit - first < 3 * (last - first):
+    if limit is not None and not finished and limit - first < 2.5 * (last - first):
         last = max(last, limit)
     room = (last - first) * 0.08
     return first, last + max(room, timedelta(seconds=1))

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
@@ -23,7 +24,7 @@ from controlplane.registry.models import Application, Role
 from migrations_app.forms import AuditFilterForm
 from migrations_app.models import MigrationRun
 from migrations_app.services.errors import ServiceRefused
-from migrations_app.views.common import page, render_page, run_frame, visible_run
+from migrations_app.views.common import page, person_of, render_page, run_frame, visible_run
 
 PAGE = 50
 EXPORT = "audit.export_auditevent"
@@ -47,7 +48,7 @@ def of_run(request: HttpRequest, number: int) -> HttpResponse:
 def verify(request: HttpRequest) -> HttpResponse:
     """Check the whole chain and its signatures now; that someone did stands in the trail as well."""
     try:
-        verdict = verify_and_record(actor=request.user, keys=own_keys())
+        verdict = verify_and_record(actor=person_of(request), keys=own_keys())
     except AuditError as error:
         refusal = ServiceRefused(getattr(error, "code", "AUDIT"), str(error), hint=getattr(error, "hint", ""))
         return _render(request, refusal=refusal, status=409)
@@ -56,7 +57,7 @@ def verify(request: HttpRequest) -> HttpResponse:
 
 @page
 @require_POST
-def export(request: HttpRequest) -> HttpResponse:
+def export(request: HttpRequest) -> HttpResponseBase:
     """The trail as a zip file, for who has the permission; of one application the others' content is left out."""
     if not request.user.has_perm(EXPORT):
         raise PermissionDenied("Exporting the trail needs the permission to export it.")
@@ -71,7 +72,7 @@ def export(request: HttpRequest) -> HttpResponse:
     with tempfile.TemporaryDirectory(prefix="causeway-export-") as folder:
         path = Path(folder) / f"trail-{application or 'all'}-{timezone.now():%Y%m%dT%H%M%SZ}.zip"
         try:
-            export_trail(output=path, actor=request.user, application=application)
+            export_trail(output=path, actor=person_of(request), application=application)
         except AuditError as error:
             refusal = ServiceRefused(getattr(error, "code", "AUDIT"), str(error), hint=getattr(error, "hint", ""))
             return _render(request, refusal=refusal, status=409)

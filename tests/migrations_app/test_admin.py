@@ -79,7 +79,18 @@ def test_staff_see_the_rows_of_their_own_applications_alone(who: make.People, ru
 
 
 def test_who_is_not_staff_stays_outside(who: make.People) -> None:
-    assert _as(who.lead).get("/admin/").status_code == 302
+    answer = _as(who.lead).get("/admin/", follow=True)
+    assert answer.status_code == 403
+    assert "Not yours to do" in answer.content.decode()
+
+
+def test_the_admin_is_entered_through_our_own_door(client: Client, who: make.People) -> None:
+    answer = client.get("/admin/", follow=True)
+    assert answer.redirect_chain[-1][0].startswith("/sign-in/?next=/admin/")
+    client.post("/sign-in/", {"username": "ana", "password": make.PASSWORD, "next": "/admin/"})
+    assert client.get("/admin/").status_code == 200
+    client.post("/admin/logout/")
+    assert list(AuditEvent.objects.values_list("action", flat=True)) == ["person.signed_out", "person.signed_in"]
 
 
 @pytest.mark.parametrize(("action", "page"), [("roll_back", "run_rollback"), ("sign", "run_sign")])

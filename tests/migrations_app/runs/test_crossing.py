@@ -5,6 +5,7 @@ import pytest
 from controlplane.audit.models import AuditEvent
 from migrations_app.services.checklist import record_result
 from migrations_app.services.rollback import agree_rollback, request_rollback
+from tests import factories as make
 from tests.migrations_app.runs.conftest import World
 
 
@@ -42,7 +43,7 @@ def test_production_run_is_signed_off_on_postgresql(world: World) -> None:
 
 def test_rollback_without_changes_needs_one_person_and_loses_nothing(world: World) -> None:
     plan = world.plan()
-    world.rehearse(plan)
+    make.rehearsed(plan, world.ana)
     original = world.sqlite.read_bytes()
     run = world.crossed(plan)
     after_stop = world.sqlite.read_bytes()
@@ -61,7 +62,7 @@ def test_rollback_without_changes_needs_one_person_and_loses_nothing(world: Worl
 
 def test_rollback_with_changes_saves_the_rows_and_needs_two_people(world: World) -> None:
     plan = world.plan()
-    world.rehearse(plan)
+    make.rehearsed(plan, world.ana)
     run = world.crossed(plan)
     world.execute_in_target("INSERT INTO items (name) VALUES ('written on postgresql')")
     world.execute_in_target("UPDATE items SET name = 'changed' WHERE id = 1")
@@ -83,7 +84,7 @@ def test_rollback_with_changes_saves_the_rows_and_needs_two_people(world: World)
 @pytest.mark.parametrize("fault", ["stays_and_lies", "stays_silently", "answers_500", "does_not_start"])
 def test_application_that_is_not_on_postgresql_is_caught_and_comes_back(world: World, fault: str) -> None:
     plan = world.plan()
-    world.rehearse(plan)
+    make.rehearsed(plan, world.ana)
     run = world.started(plan)
     world.set_fault(fault)  # from the next start on, which is the start on PostgreSQL
     world.sign(run, "go", "ben", "lead")

@@ -91,7 +91,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
     offers = permissions.offers(request.user, run)
     tag = None if run.is_finished else cached_price(run)
     headline = overview.headline(run, tag)
-    tables = _tables(overview.tables(run), run)
+    tables = _tables(overview.tables(run) if run.started_at else [], run)
     limit = schedule.last_safe_moment(run)
     prefetch_related_objects([run], "steps")  # the timeline goes through them phase by phase
     return {

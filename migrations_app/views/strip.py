@@ -117,6 +117,17 @@ class _Span:
         return self.state in (StepState.SUCCEEDED, StepState.SKIPPED)
 
 
+class _Happened:
+    """A row without its plan."""
+
+    planned_start: datetime | None = None
+    planned_end: datetime | None = None
+
+    def __init__(self, row: Row) -> None:
+        self.phase, self.title, self.state, self.owner = row.phase, row.title, row.state, row.owner
+        self.actual_start, self.actual_end = row.actual_start, row.actual_end
+
+
 def draw(
     rows: Sequence[Row],
     *,
@@ -163,6 +174,9 @@ def _by_phase(rows: Iterable[Row], begin: datetime | None) -> list[_Span]:
 def _extent(
     spans: list[_Span], now: datetime, limit: datetime | None, finished: bool
 ) -> tuple[datetime | None, datetime | None]:
+    if finished and any(span.edge("actual_start", "first") for span in spans):
+        # What happened fills the picture; a plan that was far off is cut at its edge.
+        spans = [_Span(span.phase, span.begin, [_Happened(row) for row in span.rows]) for span in spans]
     starts: list[datetime] = []
     ends: list[datetime] = [] if finished else [now]
     for span in spans:
@@ -219,7 +233,7 @@ def _row(span: _Span, scale: _Scale | None, now: datetime, finished: bool) -> St
 
 def _bars(span: _Span, scale: _Scale, now: datetime, state: str, finished: bool) -> Iterable[Bar]:
     planned = span.edge("planned_start", "first"), span.edge("planned_end", "last")
-    if planned[0] and planned[1]:
+    if planned[0] and planned[1] and scale.x(planned[0]) < 100:
         yield _bar("planned", scale, planned[0], planned[1], 9, 3)
     start = span.edge("actual_start", "first")
     if start is None:

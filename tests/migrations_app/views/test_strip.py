@@ -58,6 +58,16 @@ def test_a_failed_phase_is_drawn_as_alarm_and_a_finished_run_has_no_now() -> Non
     assert over.now is None and not any(row.current for row in over.rows)
 
 
+def test_a_plan_that_was_far_off_does_not_squeeze_what_happened() -> None:
+    rows = [
+        Row("prepare", "succeeded", at(0), at(35), at(0), at(0.4)),
+        Row("data", "succeeded", at(35), at(50), at(0.4), at(0.6)),
+    ]
+    picture = draw(rows, now=at(600), finished=True)
+    assert _bars(picture, 0, "done")[0].width > 50
+    assert not _bars(picture, 1, "planned")
+
+
 def test_a_long_watch_does_not_squeeze_the_crossing() -> None:
     rows = [
         Row("data", "succeeded", at(0), at(10), at(0), at(10)),

@@ -51,6 +51,15 @@
     setCookie("theme", root.dataset.theme);
   });
 
+  /* A link to a digest opens what it names. */
+  function reveal() {
+    var named = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    var fold = named && named.closest("details");
+    if (fold && !fold.open) { fold.open = true; fold.scrollIntoView({ block: "center" }); }
+  }
+  reveal();
+  window.addEventListener("hashchange", reveal);
+
   /* A refused button is announced with its reason instead of doing nothing. */
   document.addEventListener("click", function (event) {
     var button = event.target.closest("[aria-disabled=true]");

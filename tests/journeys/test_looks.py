@@ -69,6 +69,13 @@ def test_the_page_follows_the_run_without_a_reload(sign_in: SignIn, who: make.Pe
     expect(page.locator("#announcement")).to_have_text("Held: a person must decide")
 
 
+def test_a_digest_is_one_click_from_its_evidence(sign_in: SignIn, who: make.People, loading: MigrationRun) -> None:
+    page = sign_in("dora")
+    page.goto(f"/runs/{loading.pk}/")
+    page.locator(".table-log .digest").first.click()
+    expect(page.locator(".fold-row[open] pre").first).to_be_visible()
+
+
 def test_a_lost_connection_says_so(sign_in: SignIn, who: make.People, loading: MigrationRun) -> None:
     page = sign_in("ana")
     page.goto(f"/runs/{loading.pk}/")

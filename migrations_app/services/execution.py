@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from controlplane.audit.trail import record
@@ -61,12 +61,7 @@ def claim_step(*, run_id: int, holder: str, now: datetime, queue: str = "") -> R
         if step.not_before is not None and step.not_before > now:
             return None
         first = step.started_at is None
-        claimed = RunStep.objects.filter(
-            pk=step.pk,
-            state=StepState.PENDING,
-            lease_token=step.lease_token,
-            run__state__in=[RunState.RUNNING, RunState.ROLLING_BACK],
-        ).update(
+        claimed = _still_free(step).update(
             state=StepState.RUNNING,
             lease_token=F("lease_token") + 1,
             lease_holder=holder,
@@ -91,6 +86,16 @@ def claim_step(*, run_id: int, holder: str, now: datetime, queue: str = "") -> R
                 payload={"run": run_id, "step": step.name, "attempt": step.attempts, "worker": holder},
             )
     return step
+
+
+def _still_free(step: RunStep) -> QuerySet[RunStep]:
+    """The row, if it still stands as it was read: updating it tells whether someone was faster."""
+    return RunStep.objects.filter(
+        pk=step.pk,
+        state=StepState.PENDING,
+        lease_token=step.lease_token,
+        run__state__in=[RunState.RUNNING, RunState.ROLLING_BACK],
+    )
 
 
 def execute(step: RunStep) -> StepResult:

@@ -114,6 +114,31 @@ def test_a_thousand_deliveries_to_eight_workers_are_one_claim(committed_stage: S
     assert AuditEvent.objects.filter(action="step.started").count() == 1
 
 
+@pytest.mark.parametrize("conditional", [True, False])
+def test_claim_that_comes_between_another_ones_look_and_its_claim_wins(
+    stage: Stage, rings: list[Any], monkeypatch: pytest.MonkeyPatch, conditional: bool
+) -> None:
+    """Without the condition in the claim's update both would have the step: that is what it is for."""
+    if not conditional:
+        monkeypatch.setattr(execution, "_still_free", lambda step: RunStep.objects.filter(pk=step.pk))
+    run = due(stage)
+    look = execution.next_step
+    claims: list[RunStep | None] = []
+
+    def looked_at_and_taken(of: MigrationRun) -> RunStep | None:
+        step = look(of)
+        monkeypatch.setattr(execution, "next_step", look)
+        claims.append(claim_step(run_id=run.pk, holder="faster", now=timezone.now()))
+        return step
+
+    monkeypatch.setattr(execution, "next_step", looked_at_and_taken)
+    claims.append(claim_step(run_id=run.pk, holder="slower", now=timezone.now()))
+    assert claims[0] is not None and claims[0].lease_holder == "faster"
+    doubled = claims[1] is not None
+    assert doubled is not conditional
+    assert (step_of(run).attempts == 2) is doubled
+
+
 def test_results_of_a_step_are_recorded_once_however_often_they_come(committed_stage: Stage, rings: list[Any]) -> None:
     run = due(committed_stage)
     step = claim(run)

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from controlplane.registry.models import Application
+from controlplane.registry.secrets import Secret, SecretUnreadable
 from migrations_app.applications.description import (
     ApplicationDescription,
     Canary,
@@ -59,13 +60,26 @@ def source_of(run: MigrationRun) -> Path:
 
 
 def target_of(application: Application) -> TargetUrl:
-    return parse_target_url(application.target_url.reveal())
+    """The target. Raises Refused SECRET_UNREADABLE, and what parse_target_url() raises."""
+    return _stored_url(application, "target_url")
 
 
 def rehearsal_server(application: Application) -> TargetUrl:
     """Where scratch databases are made: the declared server, else the target's own."""
-    declared = application.rehearsal_target_url
-    return parse_target_url(declared.reveal()) if declared else target_of(application)
+    declared = bool(_stored(application, "rehearsal_target_url"))
+    return _stored_url(application, "rehearsal_target_url" if declared else "target_url")
+
+
+def _stored(application: Application, name: str) -> Secret:
+    try:
+        secret: Secret = getattr(application, name)
+    except SecretUnreadable as unreadable:
+        raise Refused(unreadable.code, str(unreadable), unreadable.hint) from None
+    return secret
+
+
+def _stored_url(application: Application, name: str) -> TargetUrl:
+    return parse_target_url(_stored(application, name).reveal())
 
 
 def target_url_of(run: MigrationRun) -> TargetUrl:

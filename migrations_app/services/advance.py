@@ -102,6 +102,9 @@ def _finish(run: MigrationRun, now: datetime) -> None:
         action = "run.rolled_back"
     elif run.state == RunState.RUNNING:
         change_run(run, RunState.COMPLETED, at=now)
+        RollbackRequest.objects.filter(run=run, state=RollbackRequest.State.WAITING).update(
+            state=RollbackRequest.State.REFUSED
+        )
         action = "run.completed"
     else:
         return

@@ -13,7 +13,7 @@ from django.utils import timezone
 from controlplane.audit.trail import record
 from controlplane.registry.models import Role
 from migrations_app.models import ChecklistItem, MigrationRun, RunStep, TestResult
-from migrations_app.models.states import ItemState, RunKind, StepState
+from migrations_app.models.states import ItemState, Phase, RunKind, StepState
 from migrations_app.services.checklist_template import TEMPLATE
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.permissions import require_role
@@ -60,6 +60,18 @@ def prove_items(*, run: MigrationRun, step: RunStep, now: datetime) -> None:
         evidence={"step": step.name, "digest": step.evidence_digest, "message": step.message or step.error_message},
         changed_at=now,
     )
+    if step.name == "check_application" and step.state == StepState.SUCCEEDED:
+        _void_early_results(run, now)
+
+
+def _void_early_results(run: MigrationRun, now: datetime) -> None:
+    """What people saw before the application ran on PostgreSQL says nothing about it there: they look again."""
+    early = run.items.filter(prover="qa", phase=Phase.VERIFICATION).exclude(state=ItemState.OPEN)
+    early.update(
+        state=ItemState.STALE,
+        evidence={"message": "Recorded before the application ran on PostgreSQL: look again."},
+        changed_at=now,
+    )
 
 
 def record_result(*, actor: Any, item: ChecklistItem, outcome: str, note: str, link: str = "") -> TestResult:
@@ -72,8 +84,6 @@ def record_result(*, actor: Any, item: ChecklistItem, outcome: str, note: str, l
             hint="If it is wrong, hold the run and look at the step's evidence.",
         )
     role = require_role(actor, run.application, _PROVERS[item.prover], "record results")
-    if run.is_finished:
-        raise ServiceRefused("RUN_FINISHED", f"Run {run.pk} is {run.get_state_display().lower()}.")
     if outcome not in _RECORDABLE:
         raise ServiceRefused("BAD_OUTCOME", f"{outcome!r} is not an outcome that can be recorded.", status=400)
     if len(note.strip()) < 3:
@@ -81,6 +91,9 @@ def record_result(*, actor: Any, item: ChecklistItem, outcome: str, note: str, l
     _check_link(link)
     now = timezone.now()
     with transaction.atomic():
+        run.refresh_from_db(from_queryset=MigrationRun.objects.select_for_update())
+        if run.is_finished:
+            raise ServiceRefused("RUN_FINISHED", f"Run {run.pk} is {run.get_state_display().lower()}.")
         result = TestResult.objects.create(
             item=item, recorded_by=actor, outcome=outcome, note=note.strip(), link=link, recorded_at=now
         )

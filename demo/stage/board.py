@@ -20,10 +20,10 @@ def show(stage: Stage) -> None:
     for person in PEOPLE:
         say(f"{person.name:<13} {stage.passwords[person.name]:<20} {person.title}: {person.does}")
     say()
-    say("What waits for whom")
-    for person in PEOPLE:
-        for need in needs_me(stage.people[person.name]) if person.role else []:
-            say(f"  {person.name:<11} {need.run}: {need.why}")
+    needs = [(person, need) for person in PEOPLE if person.role for need in needs_me(stage.people[person.name])]
+    say("What waits for whom" if needs else "Nothing waits for anybody now.")
+    for person, need in needs:
+        say(f"  {person.name:<11} {need.run}: {need.why}")
     say()
     say(f"Logs {stage.home.path / 'logs'}; mails {stage.home.path / 'mail'}; evidence {stage.home.path / 'artifacts'}")
     say("Ctrl-C ends everything; the next `make demo` goes on from here; `make demo ARGS=--fresh` begins anew.")

@@ -74,7 +74,7 @@ def _stored(application: Application, name: str) -> Secret:
     try:
         secret: Secret = getattr(application, name)
     except SecretUnreadable as unreadable:
-        raise Refused(unreadable.code, str(unreadable), unreadable.hint) from None
+        raise Refused("SECRET_UNREADABLE", str(unreadable), unreadable.hint) from None
     return secret
 
 

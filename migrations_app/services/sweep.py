@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -14,7 +15,7 @@ from django.db.models import Q
 from controlplane.audit.trail import record
 from migrations_app import doorbell
 from migrations_app.models import MigrationPlan, MigrationRun, RunStep
-from migrations_app.models.states import RUN_ACTIVE, OnLapse, PlanState, RunState, StepState
+from migrations_app.models.states import RUN_ACTIVE, OnLapse, Phase, PlanState, RunState, StepState
 from migrations_app.services.advance import WORK, advance_run, next_step
 from migrations_app.services.errors import Stale
 from migrations_app.services.signatures import lapse_expired
@@ -49,59 +50,67 @@ def reclaim_step(*, step_id: int, now: datetime) -> bool:
         step = RunStep.objects.get(pk=step_id)
         if step.state != StepState.RUNNING or step.lease_expires_at is None or step.lease_expires_at >= now:
             return False
+        verdict = _verdict(run, step)
+        ended = {} if verdict.state == StepState.PENDING else {"finished_at": now}
         # The token grows with the reclaim, so that the silent worker, should it wake, can record nothing.
-        freed = {"lease_holder": "", "lease_expires_at": None, "lease_token": step.lease_token + 1}
-        token = step.lease_token
-        if run.state == RunState.ROLLING_BACK and step.phase != "rollback":
-            changed = change_step(
-                step,
-                StepState.FAILED,
-                token=token,
-                finished_at=now,
-                error_code="ABANDONED",
-                error_message="Its worker fell silent while the run was rolled back.",
-                **freed,
-            )
-            action = "step.failed"
-        elif step.on_lapse == OnLapse.ASK:
-            changed = change_step(
-                step,
-                StepState.IN_DOUBT,
-                token=token,
-                finished_at=now,
-                error_code="WORKER_LOST",
-                error_message="Its worker fell silent; whether it took effect is not known.",
-                error_hint="Look at “What is true now”, then resume (it is done again) or roll back.",
-                **freed,
-            )
-            action = "step.in_doubt"
-        elif step.attempts >= settings.CAUSEWAY_MAX_ATTEMPTS:
-            changed = change_step(
-                step,
-                StepState.FAILED,
-                token=token,
-                finished_at=now,
-                error_code="ATTEMPTS_EXHAUSTED",
-                error_message=f"Its worker died {step.attempts} times.",
-                error_hint="Look at the worker's log; then resume or roll back.",
-                **freed,
-            )
-            action = "step.failed"
-        else:
-            changed = change_step(step, StepState.PENDING, token=token, **freed)
-            action = "step.reclaimed"
+        changed = change_step(
+            step,
+            verdict.state,
+            token=step.lease_token,
+            lease_holder="",
+            lease_expires_at=None,
+            lease_token=step.lease_token + 1,
+            error_code=verdict.code,
+            error_message=verdict.message,
+            error_hint=verdict.hint,
+            **ended,
+        )
         if not changed:
             return False
         if run.state in (RunState.RUNNING, RunState.ROLLING_BACK):
             advance_run(run=run, now=now)
         record(
-            action=action,
+            action=verdict.action,
             actor="system",
             obj=step,
             application=run.application.name,
             payload={"run": run.pk, "step": step.name, "attempt": step.attempts, "code": step.error_code},
         )
     return True
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What becomes of a step whose worker fell silent."""
+
+    state: StepState
+    action: str
+    code: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+def _verdict(run: MigrationRun, step: RunStep) -> _Verdict:
+    if run.state == RunState.ROLLING_BACK and step.phase != Phase.ROLLBACK:
+        said = "Its worker fell silent while the run was rolled back."
+        return _Verdict(StepState.FAILED, "step.failed", code="ABANDONED", message=said)
+    if step.on_lapse == OnLapse.ASK:
+        return _Verdict(
+            StepState.IN_DOUBT,
+            "step.in_doubt",
+            code="WORKER_LOST",
+            message="Its worker fell silent; whether it took effect is not known.",
+            hint="Look at “What is true now”, then resume (it is done again) or roll back.",
+        )
+    if step.attempts >= settings.CAUSEWAY_MAX_ATTEMPTS:
+        return _Verdict(
+            StepState.FAILED,
+            "step.failed",
+            code="ATTEMPTS_EXHAUSTED",
+            message=f"Its worker died {step.attempts} times.",
+            hint="Look at the worker's log; then resume or roll back.",
+        )
+    return _Verdict(StepState.PENDING, "step.reclaimed")
 
 
 def _tried(look: Callable[[], int]) -> int:

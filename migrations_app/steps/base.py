@@ -6,6 +6,7 @@ valid, writes to a temporary place, checks, then renames or commits.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -69,7 +70,7 @@ class StepContext:
         return self.step.lease_token
 
 
-class Step:
+class Step(ABC):
     """One kind of step. Subclasses are stateless; the registry in sequence.py holds one instance of each."""
 
     name: ClassVar[str]
@@ -79,6 +80,6 @@ class Step:
     on_host: ClassVar[bool] = True  # runs where the application is; False: any worker
     owner: ClassVar[str] = "system"
 
+    @abstractmethod
     def run(self, context: StepContext) -> StepResult:
         """Do it. Raises EngineError for what an operator can act on; anything else is our bug."""
-        raise NotImplementedError

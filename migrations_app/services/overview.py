@@ -150,6 +150,8 @@ def _resting(run: MigrationRun, safe: str) -> Headline:
             return Headline("The rehearsal was taken down", "Production was not touched.", "quiet", "rolled_back")
         delta = run.facts.get("delta", {}).get("rows")
         kept = f"{delta:,} rows written to PostgreSQL were saved to a file." if delta else "Nothing was lost."
+        if run.facts.get("changes_unknown"):
+            kept = "What was written to PostgreSQL since the switch was not saved: it is still there, and only there."
         return Headline(f"Rolled back: {run.application.name} runs on SQLite", kept, "quiet", "rolled_back")
     if run.state == RunState.APPROVED:
         return Headline("Approved, not yet started", "The application is untouched.", "live", "approved")

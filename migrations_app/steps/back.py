@@ -31,6 +31,8 @@ _OUT_OF_REACH = frozenset(
         "TOO_MANY_CONNECTIONS",
     }
 )
+# Reasons for which nothing can be written to the artefacts' disk.
+_NO_ROOM = frozenset({"DISK_FULL", "FILE_ERROR", "NO_SPACE"})
 
 
 class BackStop(StopApplication):
@@ -66,7 +68,12 @@ class BackSaveChanges(Step):
         if count.total == 0:
             return StepResult("succeeded", "no row was written since the switch", evidence={"rows": 0})
         path = workplace.run_directory(context.run) / f"delta_{context.run.pk}.jsonl"
-        delta = change_queue.save(url, path)
+        try:
+            delta = change_queue.save(url, path)
+        except EngineError as error:
+            if error.code not in _NO_ROOM:
+                raise
+            return self._kept_in_target(context, count.total, error)
         return StepResult(
             "succeeded",
             f"{delta.rows:,} rows saved to {path.name}",
@@ -77,6 +84,16 @@ class BackSaveChanges(Step):
             },
             facts={"delta": {"path": str(path), "sha256": delta.sha256, "rows": delta.rows}},
             files=(MadeFile("delta", path, delta.sha256, path.stat().st_size),),
+        )
+
+    def _kept_in_target(self, context: StepContext, rows: int, error: EngineError) -> StepResult:
+        """A full disk must not leave the application stopped: the rows stay where they are, and nothing is cleaned."""
+        context.log(f"{rows:,} rows can't be saved to a file ({error.code}): they stay in PostgreSQL")
+        return StepResult(
+            "succeeded",
+            f"{rows:,} rows can't be saved to a file ({error.message}) They stay in PostgreSQL, which is not cleaned",
+            evidence={"rows": rows, "saved": False, "why": error.code, "inconclusive": True},
+            facts={"changes_unknown": True},
         )
 
     def _out_of_reach(self, context: StepContext, confirmed: int | None, error: EngineError) -> StepResult:
@@ -224,7 +241,7 @@ class BackCleanTarget(Step):
         if context.facts.get("changes_unknown"):
             return StepResult(
                 "succeeded",
-                "left as it is: rows that nobody could count may be there",
+                "left as it is: rows written since the switch are, or may be, only there",
                 evidence={**evidence, "cleaned": False, "inconclusive": True},
             )
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from migrations_app.engine.errors import Refused
 from migrations_app.engine.export import ExportResult, export_source
 from migrations_app.engine.fingerprint import Fingerprint, fingerprint
 from migrations_app.engine.sqlite_source import open_source
@@ -16,6 +17,13 @@ def _export(context: StepContext, taken: Fingerprint) -> ExportResult:
     plan = workplace.move_plan(context.run.plan)
     directory = workplace.run_directory(context.run) / "export"
     with open_source(workplace.source_of(context.run), context.control) as source:
+        if source.schema.digest != plan.schema_digest:
+            # A table or column that came since the plan was made would be left behind, and nothing would miss it.
+            raise Refused(
+                "SCHEMA_CHANGED",
+                "The source's schema is not the one that the plan was made for.",
+                "Roll back, make a new revision of the plan, rehearse it, and have it approved.",
+            )
         return export_source(source, plan, directory, context.control, taken)
 
 

@@ -1,10 +1,15 @@
 """A run from its plan to its end, with a real application, a real PostgreSQL and real processes."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from controlplane.audit.models import AuditEvent
 from migrations_app.services.checklist import record_result
+from migrations_app.services.overview import headline
 from migrations_app.services.rollback import agree_rollback, request_rollback
+from migrations_app.steps import workplace
 from tests import factories as make
 from tests.migrations_app.runs.conftest import World
 
@@ -79,6 +84,39 @@ def test_rollback_with_changes_saves_the_rows_and_needs_two_people(world: World)
         text = file.read()
     assert "written on postgresql" in text and "changed" in text
     assert len(world.items_in_sqlite()) == 7
+
+
+def test_table_that_came_after_the_plan_is_not_left_behind(world: World) -> None:
+    plan = world.plan()
+    world.rehearse(plan)
+    run = world.started(plan)
+    with closing(sqlite3.connect(world.sqlite)) as connection:
+        connection.execute("CREATE TABLE late (id INTEGER PRIMARY KEY, name TEXT)")
+        connection.execute("INSERT INTO late VALUES (1, 'came after the plan')")
+        connection.commit()
+    world.sign(run, "go", "ben", "lead")
+    world.sign(run, "go", "ana", "ops")
+    run = world.drive(run)
+    assert run.state == "held"
+    assert world.step(run, "refresh_export").error_code == "SCHEMA_CHANGED"
+    assert world.step(run, "load").state == "pending"
+
+
+def test_full_disk_keeps_the_rows_in_postgresql_and_the_application_comes_back(world: World) -> None:
+    plan = world.plan()
+    world.rehearse(plan)
+    run = world.crossed(plan)
+    world.execute_in_target("INSERT INTO items (name) VALUES ('written on postgresql')")
+    (workplace.run_directory(run) / f"delta_{run.pk}.jsonl").mkdir()  # no file can be put there
+    request = request_rollback(
+        actor=world.ana, run=run, reason="wrong", typed_name="tiny", rows_typed=1, reauthenticated=True
+    )
+    agree_rollback(actor=world.ben, request=request, reauthenticated=True)
+    run = world.drive(run)
+    assert run.state == "rolled_back", run.held_reason
+    assert len(world.items_in_sqlite()) == 7
+    assert world.items_in_target()[-1][1] == "written on postgresql"
+    assert "only there" in headline(run).meaning
 
 
 @pytest.mark.parametrize("fault", ["stays_and_lies", "stays_silently", "answers_500", "does_not_start"])

@@ -30,6 +30,7 @@ class Drafted:
 
     tables: tuple[TablePlan, ...]
     objects: tuple[ObjectPlan, ...]
+    profile: Profile
 
 
 def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, control: Control) -> Drafted:
@@ -64,7 +65,7 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
     triggers = plan_triggers(source.schema.triggers, decisions)
     made = {draft.source.name: _finish(draft) for draft in drafts}
     tables = tuple(made.get(item.table.name) or skipped(item) for item in selections)
-    return Drafted(tables, (*views, *triggers))
+    return Drafted(tables, (*views, *triggers), profile)
 
 
 def _without_wide(item: Selection, profile: Profile, decisions: Decisions) -> Selection:

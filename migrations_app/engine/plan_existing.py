@@ -71,7 +71,7 @@ def plan_existing(
             name = item.target.name if item.target else item.source.name
             tables.append(TablePlan(item.source.name, name, item.rule, (), item.source.key, (), item.reason))
     _target_only(source, target, decisions)
-    return Drafted(tuple(tables), _objects(source, target, decisions))
+    return Drafted(tuple(tables), _objects(source, target, decisions), profile)
 
 
 def _target_column(table: TargetTable | None, name: str) -> TargetColumn | None:

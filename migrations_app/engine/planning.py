@@ -18,7 +18,7 @@ from migrations_app.engine.plan import (
 )
 from migrations_app.engine.plan_create import Drafted, plan_create
 from migrations_app.engine.plan_existing import plan_existing
-from migrations_app.engine.profile import Candidate, TableProfile, profile_source
+from migrations_app.engine.profile import Candidate, Profile, TableProfile, profile_source
 from migrations_app.engine.sqlite_source import Source
 from migrations_app.engine.target_schema import TargetSchema
 
@@ -34,8 +34,34 @@ def make_plan(
     encrypted: Sequence[EncryptedColumn] = (),
     control: Control | None = None,
 ) -> MovePlan:
+    """Plan the move of a whole file, as plan_with_profile() does, for those who need no profile."""
+    plan, _profile = plan_with_profile(
+        source,
+        mode=mode,
+        target_schema=target_schema,
+        target=target,
+        choices=choices,
+        excluded=excluded,
+        encrypted=encrypted,
+        control=control,
+    )
+    return plan
+
+
+def plan_with_profile(
+    source: Source,
+    *,
+    mode: str,
+    target_schema: str = "public",
+    target: TargetSchema | None = None,
+    choices: Sequence[tuple[str, str]] = (),
+    excluded: Sequence[str] = (),
+    encrypted: Sequence[EncryptedColumn] = (),
+    control: Control | None = None,
+) -> tuple[MovePlan, Profile]:
     """Plan the move of a whole file. Open findings don't raise: look at MovePlan.open_findings.
 
+    The profile holds the tables whose values were looked at, some of which the plan may have left out since.
     Raises Refused for choices, tables or columns that aren't there, for names that PostgreSQL can't have, and for a
     file without tables.
     """
@@ -46,7 +72,7 @@ def make_plan(
     if not source.schema.tables:
         raise Refused("NO_TABLES", f"{source.path} holds no tables.", "Check that it is the file that you meant.")
     drafted = _draft(source, mode, target, excluded, decisions, control)
-    return MovePlan(
+    plan = MovePlan(
         mode=mode,
         target_schema=target_schema,
         schema_digest=source.schema.digest,
@@ -58,6 +84,7 @@ def make_plan(
         excluded=tuple(sorted(excluded)),
         encrypted=tuple(encrypted),
     )
+    return plan, drafted.profile
 
 
 def _draft(
@@ -107,10 +134,17 @@ def check_plan(plan: MovePlan, source: Source, control: Control | None = None) -
 
     An empty tuple means that the plan still holds. Each finding has severity 'refuse'.
     """
+    return check_plan_with_profile(plan, source, control)[0]
+
+
+def check_plan_with_profile(
+    plan: MovePlan, source: Source, control: Control | None = None
+) -> tuple[tuple[Finding, ...], Profile]:
+    """Like check_plan(), and the profile of the loaded tables. It is empty where the schema has changed."""
     control = control or Control()
     if source.schema.digest != plan.schema_digest:
         message = "The source's schema has changed since the plan was made."
-        return (Finding("SCHEMA_CHANGED", REFUSE, message),)
+        return (Finding("SCHEMA_CHANGED", REFUSE, message),), Profile(())
     moved = [table for table in plan.tables if table.is_loaded]
     candidates = {
         (table.name, column.name): (Candidate(column.conversion, column.target_type, every=True),)
@@ -118,7 +152,7 @@ def check_plan(plan: MovePlan, source: Source, control: Control | None = None) -
         for column in table.loaded_columns
     }
     profile = profile_source(source, [table.name for table in moved], candidates, control)
-    return tuple(finding for table in moved for finding in _misfits(table, profile.table(table.name)))
+    return tuple(finding for table in moved for finding in _misfits(table, profile.table(table.name))), profile
 
 
 def _misfits(table: TablePlan, profile: TableProfile) -> list[Finding]:

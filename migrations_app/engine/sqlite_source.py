@@ -15,10 +15,11 @@ import sqlite3
 import stat
 import tempfile
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from migrations_app.engine.cells import Cell, InvalidText, Row
 from migrations_app.engine.control import Control
@@ -89,6 +90,9 @@ class Source:
         with self._errors("reading the schema"):
             for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
                 connection.execute(f"PRAGMA {pragma}")
+            # Taken before our snapshot, so that sibling() can tell whether somebody has committed since.
+            self._wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+            self._version = self.data_version() if self._wal else 0
             connection.execute("BEGIN")
             _load_schema(connection)
             connection.execute("PRAGMA cache_size=-16000")
@@ -168,6 +172,31 @@ class Source:
         for row in self._stream(found, [*key, *wanted], ordered=ordered):
             yield row[:width], row[width:]
 
+    def sibling(self) -> Source | None:
+        """Another connection to the same file that sees the very same snapshot, for another thread; close it yourself.
+
+        None where that can't be proven: in WAL mode somebody has committed since this Source was opened. In the other
+        modes our read transaction lets nobody commit.
+        """
+        with self._errors("opening it once more"):
+            other = _open_at(Path(urllib.parse.unquote(_uri_path(self._uri))), self.path, self._control)
+            if self._wal and self.data_version() != self._version:
+                other.close()
+                return None
+            return other
+
+    def select(self, sql: str, parameters: Sequence[int | float | str | bytes | None] = ()) -> sqlite3.Cursor:
+        """A SELECT of the engine's own under the same guards, for ready-made lines. Raises sqlite3.Error as it comes."""
+        return self._connection.execute(sql, tuple(parameters))
+
+    def define(self, name: str, function: Callable[[Any], Any]) -> None:
+        """Make a deterministic Python function of one argument known to the SELECTs of this connection."""
+        self._connection.create_function(name, 1, function, deterministic=True)
+
+    def limit_row(self, size: int = MAX_CELL_BYTES) -> None:
+        """What select() may build at most, in bytes; over it sqlite3 raises SQLITE_TOOBIG."""
+        self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, size)
+
     def data_version(self) -> int:
         """A number that changes when another connection has committed since the last call (PRAGMA data_version).
 
@@ -175,8 +204,10 @@ class Source:
         """
         with self._errors("reading the data version"):
             if self._watch is None:
-                self._watch = sqlite3.connect(self._uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
-                self._watch.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                self._watch = sqlite3.connect(
+                    self._uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+                )
+            self._watch.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
     def copy_into(self, target: sqlite3.Connection, pages: int = 2048) -> None:
@@ -286,6 +317,10 @@ class Source:
             if self._control.stop.is_set():
                 raise Cancelled(self._control.stop_reason or "Stopped before the end, as asked.") from error
             raise translate_error(self.path, error, doing) from error
+
+
+def _uri_path(uri: str) -> str:
+    return uri.removeprefix("file:").partition("?")[0]
 
 
 def _load_schema(connection: sqlite3.Connection) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
+from functools import partial
 
 from migrations_app.engine import conversion_times as times
 from migrations_app.engine.cells import Cell
@@ -56,13 +58,22 @@ def time(form: str, digits: int, text: str) -> str:
 
 
 def epoch(unit: int, zone: str, cell: Cell) -> str | None:
-    """By choice: a number of seconds or milliseconds since 1970 UTC."""
+    """By choice: a number of seconds, milliseconds or microseconds since 1970 UTC."""
+    return _counted(partial(times.epoch_moment, unit=unit), zone, cell)
+
+
+def julian(zone: str, cell: Cell) -> str | None:
+    """By choice: a Julian day number, UTC."""
+    return _counted(times.julian_moment, zone, cell)
+
+
+def _counted(work: Callable[[int | float], dt.datetime], zone: str, cell: Cell) -> str | None:
     if cell is None:
         return None
     if not isinstance(cell, int | float) or cell in (float("inf"), float("-inf")):
-        raise wrong_kind(cell, "a number of seconds")
+        raise wrong_kind(cell, "a number that counts time")
     try:
-        return times.moment_text(times.epoch_moment(cell, unit)) + zone
+        return times.moment_text(work(cell)) + zone
     except times.BadTime as error:
         raise Unfit(str(error)) from error
 

@@ -9,8 +9,10 @@ means exactly one time is taken: for columns whose target type the application h
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 _DATE = r"(\d{4})-(\d\d)-(\d\d)"
 _TIME = r"(\d\d):(\d\d):(\d\d)(?:\.(\d{1,12}))?"
@@ -18,6 +20,8 @@ _TIMESTAMP_PATTERN = re.compile(rf"{_DATE}([ T]){_TIME}(Z|[+-]\d\d(?::?\d\d)?)?"
 _DATE_PATTERN = re.compile(_DATE, re.ASCII)
 _TIME_PATTERN = re.compile(_TIME, re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1)
+_DAY = 86_400  # seconds
+_JULIAN_EPOCH_MS = 210_866_760_000_000  # milliseconds from the Julian day 0 to 1970 (2440587.5 days)
 
 SEPARATORS = {"space": " ", "T": "T"}
 FRACTIONS = ("py", "6", "3", "trim")
@@ -130,12 +134,43 @@ def to_utc(parsed: Parsed) -> dt.datetime:
 
 
 def epoch_moment(value: int | float, unit: int) -> dt.datetime:
-    """Seconds (unit 1), milliseconds (1000) or microseconds (1000000) since 1970, exactly."""
-    micro = value * (1_000_000 // unit)
-    if micro != int(micro) or abs(micro) > 2**62:
-        raise BadTime("it has more than six digits of a second, or is out of range")
+    """Seconds (unit 1), milliseconds (1000) or microseconds (1000000) since 1970, UTC.
+
+    Exact: a real is taken to the nearest microsecond only where that microsecond gives the same double back.
+    """
+    scale = 1_000_000 // unit
+    micro = value * scale if isinstance(value, int) else _whole(value * scale)
+    if isinstance(value, float) and (micro / scale != value or _is_negative_zero(value)):
+        raise BadTime("the moment wouldn't give the same number back")
+    return _since(_EPOCH, micro)
+
+
+def julian_moment(value: int | float) -> dt.datetime:
+    """A Julian day number (days since noon of 24 November 4714 BC), UTC: exact, as for epoch_moment.
+
+    SQLite writes them as whole milliseconds divided by the milliseconds of a day (date.c); other numbers are taken to
+    the nearest microsecond, which is finer than a double's steps there.
+    """
+    for unit in (1_000, 1_000_000):
+        count = round(Fraction(value) * (_DAY * unit))  # a double's product would be off by microseconds
+        if count / (_DAY * unit) == value:
+            return _since(_EPOCH, (count - _JULIAN_EPOCH_MS * (unit // 1000)) * (1_000_000 // unit))
+    raise BadTime("the moment wouldn't give the same number back")
+
+
+def _whole(number: float) -> int:
+    if not -(2.0**62) < number < 2.0**62:
+        raise BadTime("it is out of range")
+    return round(number)
+
+
+def _is_negative_zero(value: float) -> bool:
+    return value == 0 and math.copysign(1, value) < 0
+
+
+def _since(start: dt.datetime, micro: int) -> dt.datetime:
     try:
-        return _EPOCH + dt.timedelta(microseconds=int(micro))
+        return start + dt.timedelta(microseconds=micro)
     except OverflowError as error:
         raise BadTime("it is before year 1 or after year 9999") from error
 

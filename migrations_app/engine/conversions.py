@@ -106,8 +106,10 @@ def _with_argument(word: str, argument: str, target_type: str) -> Convert | None
         return partial(moments.timed, partial(moments.timestamptz, argument, _digits(parts)))
     if word == "time":
         return partial(moments.timed, partial(moments.time, argument, _digits(parts)))
+    zone = "+00" if "with time zone" in parts.base or parts.base == "timestamptz" else ""
+    if word == "julian":
+        return partial(moments.julian, zone)
     if word == "epoch":
-        zone = "+00" if "with time zone" in parts.base or parts.base == "timestamptz" else ""
         return partial(moments.epoch, {"s": 1, "ms": 1000, "us": 1_000_000}[argument], zone)
     if word == "text_bytes":
         return partial(texts.stored_bytes, argument)

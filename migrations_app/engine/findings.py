@@ -31,7 +31,21 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "TYPE_FOLLOWS_VALUES": Kind(
         "The declared type can't hold all values; a type that can is taken.",
-        ("follow_values", "tagged_text", "skip_rows"),
+        (
+            "follow_values",
+            "epoch_seconds",
+            "epoch_milliseconds",
+            "julian_day",
+            "words",
+            "round",
+            "any_spelling",
+            "tagged_text",
+            "skip_rows",
+        ),
+    ),
+    "NUMBER_MAY_BE_TIME": Kind(
+        "A column of numbers may count time; it stays a column of numbers unless chosen otherwise.",
+        ("keep", "epoch_seconds", "epoch_milliseconds", "julian_day"),
     ),
     "VALUE_DOES_NOT_FIT": Kind(
         "The target's column can't hold a value.",
@@ -41,6 +55,7 @@ CATALOGUE: dict[str, Kind] = {
             "words",
             "epoch_seconds",
             "epoch_milliseconds",
+            "julian_day",
             "microseconds",
             "stored_bytes",
             "skip_column",
@@ -127,7 +142,12 @@ class Decisions:
         return choice
 
     def _given(self, finding: Finding) -> str:
-        keys = [f"{finding.code}@{place(finding)}", f"{finding.code}@{finding.table}", finding.code]
+        return self.given(finding.code, finding.table, finding.column)
+
+    def given(self, code: str, table: str, column: str = "", *, named: bool = False) -> str:
+        """The choice made for that place, '' for none. named: only one that names the very place counts."""
+        keys = [f"{code}@{'.'.join(part for part in (table, column) if part)}"]
+        keys += [] if named else [f"{code}@{table}", code]
         return next((self._choices[key] for key in keys if key in self._choices), "")
 
     def check_places(self, known: Iterable[str]) -> None:

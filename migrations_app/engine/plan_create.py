@@ -38,7 +38,7 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
     selections = select_tables(source, excluded, decisions)
     moved = [item.table for item in selections if item.rule == LOAD]
     candidates = {
-        (table.name, column.name): candidates_for(column)
+        (table.name, column.name): candidates_for(table.name, column, decisions)
         for table in moved
         for column in table.columns
         if not column.hidden

@@ -12,15 +12,20 @@ from dataclasses import dataclass
 from migrations_app.engine.affinity import INTEGER, REAL, TEXT, affinity
 from migrations_app.engine.conversion_times import FRACTIONS, ZONES
 from migrations_app.engine.conversions import type_parts
+from migrations_app.engine.counted_times import MOMENT, WAYS, WORDS, counted, way_candidates
 from migrations_app.engine.findings import REFUSE, WARN, Decisions
 from migrations_app.engine.plan import Finding
 from migrations_app.engine.profile import Candidate, ColumnProfile
 from migrations_app.engine.schema import SourceColumn
 
 _STAMP = "timestamp without time zone"
-_STAMPTZ = "timestamp with time zone"
 _CLOCK = "time without time zone"
 _MAX_PRECISION = 1000  # of numeric(p,s)
+_WAY_WORDS = {
+    "words": "words and numbers taken as true or false",
+    "round": "rounded to the declared scale",
+    "any_spelling": "UUIDs in any spelling, which isn't kept",
+}
 _UUID_TYPES = ("UUID", "GUID", "UNIQUEIDENTIFIER")
 
 
@@ -54,7 +59,7 @@ def _wish(column: SourceColumn) -> list[Candidate]:
         return [Candidate("date", "date")]
     if base == "DATETIME" or base.startswith("TIMESTAMP"):
         naive = _time_candidates("timestamp", _STAMP, ("",))
-        return naive + _time_candidates("timestamptz", _STAMPTZ, ZONES[1:])
+        return naive + _time_candidates("timestamptz", MOMENT, ZONES[1:])
     if base == "TIME":
         return _time_candidates("time", _CLOCK, ("",))
     if base in _UUID_TYPES:
@@ -69,6 +74,21 @@ def _wish(column: SourceColumn) -> list[Candidate]:
     if kind == REAL:
         return [Candidate("double", "double precision")]
     return [Candidate("text", "text")] if kind == TEXT else []
+
+
+def _ways(column: SourceColumn) -> dict[str, Candidate]:
+    """What a person may choose for a declared type besides its wish, by the choice's name."""
+    base = type_parts(column.declared_type).base.upper()
+    if base in ("DATE", "DATETIME") or base.startswith("TIMESTAMP"):
+        return {choice: Candidate(name, MOMENT) for choice, name in WAYS.items()}
+    if base in ("BOOL", "BOOLEAN"):
+        return {"words": Candidate("boolean_words", "boolean")}
+    if base in _UUID_TYPES:
+        return {"any_spelling": Candidate("uuid", "uuid")}
+    scaled = _wish(column)[:1]
+    if scaled and scaled[0].conversion == "numeric" and scaled[0].target_type != "numeric":
+        return {"round": Candidate("numeric_rounded", scaled[0].target_type)}
+    return {}
 
 
 def _scaled(arguments: tuple[int, ...]) -> list[Candidate]:
@@ -89,9 +109,10 @@ _FALLBACK = (
 )
 
 
-def candidates_for(column: SourceColumn) -> tuple[Candidate, ...]:
+def candidates_for(table: str, column: SourceColumn, decisions: Decisions) -> tuple[Candidate, ...]:
     """What the profile should try for a column."""
-    return tuple(dict.fromkeys([*_wish(column), *_FALLBACK]))
+    counting = () if _ways(column) else way_candidates(table, column, decisions)
+    return tuple(dict.fromkeys([*_wish(column), *_FALLBACK, *_ways(column).values(), *counting]))
 
 
 def choose_type(
@@ -100,6 +121,9 @@ def choose_type(
     """The type of one column. A finding is recorded where the wish doesn't hold, or where nothing is lossless."""
     declared = column.declared_type or "no type"
     wishes = _wish(column)
+    if not _ways(column) and (moment := counted(table, column, profile, decisions)) is not None:
+        reason = f"declared {declared}; {WORDS[moment[0]]} taken as times in UTC, by choice"
+        return TypeChoice(MOMENT, WAYS[moment[0]], reason, moment[1])
     for wish in wishes:
         fit = profile.fit(wish.conversion, wish.target_type)
         # A text type would swallow numbers too; whether they can be told apart is for _by_values to say.
@@ -163,6 +187,9 @@ def _chosen(choice: str, column: SourceColumn, encoding: str, wishes: list[Candi
         return TypeChoice("bytea", f"text_bytes:{encoding}", f"declared {declared}; kept as stored bytes, by choice")
     if choice == "tagged_text":
         return TypeChoice("text", "tagged_text", f"declared {declared}; storage class kept as a prefix, by choice")
+    if (way := _ways(column).get(choice)) is not None:
+        meaning = WORDS.get(choice, _WAY_WORDS.get(choice, choice))
+        return TypeChoice(way.target_type, way.conversion, f"declared {declared}; {meaning}, by choice")
     if choice == "skip_rows":
         wish = _best_wish(wishes)
         return TypeChoice(
@@ -203,7 +230,7 @@ def _by_values(
         return choice
     wish = wishes[0].target_type if wishes else "one type"
     fit = profile.fit(wishes[0].conversion, wishes[0].target_type) if wishes else None
-    offered = ("follow_values", "tagged_text", "skip_rows") if wishes else ("follow_values", "tagged_text")
+    offered = ("follow_values", *_fitting_ways(column, profile), "tagged_text", *(("skip_rows",) if wishes else ()))
     finding = Finding(
         "TYPE_FOLLOWS_VALUES",
         WARN,
@@ -217,6 +244,12 @@ def _by_values(
     )
     made = decisions.ask(finding)
     return choice if made == "follow_values" else _chosen(made, column, encoding, wishes)
+
+
+def _fitting_ways(column: SourceColumn, profile: ColumnProfile) -> list[str]:
+    """Choices that all values of the column fit."""
+    fits = {way: profile.fit(each.conversion, each.target_type) for way, each in _ways(column).items()}
+    return [way for way, fit in fits.items() if fit is not None and not fit.unfit]
 
 
 def _ordered_fallback(profile: ColumnProfile, wishes: list[Candidate]) -> list[Candidate]:

@@ -1,35 +1,41 @@
 """Writes a snapshot of a SQLite file as JSON Lines, and reads it back (format: docs/reference/export-format.md).
 
 Deterministic: the same rows under the same plan give the same bytes in the same chunks, so that an export that was
-lost can be made again in the middle of a load. Resumable: chunks that an earlier attempt finished are kept.
+lost can be made again in the middle of a load. Resumable: chunks that an earlier attempt finished are kept. Several
+threads write parts of tables side by side; SQLite and hashing let them.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from migrations_app.engine.artefact_files import check_space, make_private_folder, only_one, part_file, write_atomically
-from migrations_app.engine.cells import HEX, PLAIN, InvalidText, Row, encode_row
+from migrations_app.engine.cells import HEX, PLAIN, Row, encode_row
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.export_journal import JOURNAL, Journal, JournalEntry, check_folder, clear_folder
 from migrations_app.engine.export_reader import Export, ExportChunk, open_export
 from migrations_app.engine.fingerprint import Fingerprint
-from migrations_app.engine.manifest import FORMAT, NAME, ExportColumn, ExportFile, ExportTable, Manifest
+from migrations_app.engine.manifest import FORMAT, NAME, ExportColumn, ExportFile, ExportTable, Manifest, digest_of
 from migrations_app.engine.plan import SKIP, MovePlan, TablePlan
+from migrations_app.engine.profile import Profile, TableProfile
 from migrations_app.engine.schema import SourceSchema
+from migrations_app.engine.source_lines import Block, Part, PartReader, class_counts, only_blobs, parts
+from migrations_app.engine.sqlite_source import Source
+from migrations_app.engine.target import run_threads
 
 __all__ = ["Export", "ExportChunk", "ExportResult", "RowSource", "export_source", "open_export"]
 
 CHUNK_ROWS = 10_000
 CHUNK_BYTES = 4 << 20
-_CLASSES = {type(None): "null", int: "integer", float: "real", str: "text", bytes: "blob", InvalidText: "invalid_text"}
+_NUMBERS_A_PART = 1_000_000  # of chunks; each part counts on from its own multiple
 
 
 class RowSource(Protocol):
@@ -52,32 +58,108 @@ class ExportResult:
     size: int  # bytes of all chunks
 
 
-class _NotOnlyBlobs(Exception):
-    """A column that was written as plain hex holds something else after all."""
-
-
 def export_source(
-    source: RowSource, plan: MovePlan, directory: Path, control: Control, fingerprint: Fingerprint
+    source: Source,
+    plan: MovePlan,
+    directory: Path,
+    control: Control,
+    fingerprint: Fingerprint,
+    *,
+    profile: Profile | None = None,
+    jobs: int = 1,
 ) -> ExportResult:
     """Write every table that the plan doesn't skip; the manifest comes last, so half an export is none.
 
-    All stored columns are written, those too that the plan drops: the export can then be planned anew.
+    All stored columns are written, those too that the plan drops: the export can then be planned anew. `profile` is
+    what plan_with_profile() or check_plan_with_profile() found in this very Source: it makes export and load faster.
     Raises Refused NO_SPACE, NOT_A_FOLDER, FOLDER_NOT_EMPTY, IN_USE; Failed DISK_FULL, FILE_ERROR; Cancelled.
     """
-    tables = {table.name: stored_columns(table, source.schema) for table in plan.tables if table.rule != SKIP}
-    return write_export(source, tables, _hex_candidates(plan), plan, directory, control, fingerprint)
+    profiles = {table.name: table for table in profile.tables} if profile else {}
+    tables = [
+        _Table(
+            name=table.name,
+            columns=(columns := stored_columns(table, source.schema)),
+            hex_columns=_hex_columns(source, table, columns, profiles.get(table.name)),
+            profile=_covering(profiles.get(table.name), columns),
+            fitting=_fits(table, profiles.get(table.name)),
+        )
+        for table in plan.tables
+        if table.rule != SKIP
+    ]
+    return _write(source, tables, plan, directory, control, fingerprint, jobs)
 
 
 def write_export(
     source: RowSource,
-    tables: dict[str, tuple[str, ...]],
-    hex_candidates: dict[str, tuple[str, ...]],
-    plan: MovePlan | None,
+    columns: Mapping[str, tuple[str, ...]],
     directory: Path,
     control: Control,
     fingerprint: Fingerprint,
 ) -> ExportResult:
-    """export_source() for given tables and columns. An identical export that is already there is kept as it is."""
+    """An export without a plan, of rows that come from elsewhere; `columns` by table. Raises as export_source()."""
+    return _write(source, [_Table(*item) for item in columns.items()], None, directory, control, fingerprint, 1)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What is written of a table, and what is known of its values."""
+
+    name: str
+    columns: tuple[str, ...]
+    hex_columns: tuple[str, ...] = ()
+    profile: TableProfile | None = None
+    fitting: bool = False
+
+
+def stored_columns(table: TablePlan, schema: SourceSchema) -> tuple[str, ...]:
+    """The columns that travel: all that are stored, and generated ones whose values the plan loads."""
+    found = schema.table(table.name).columns
+    generated = {column.name for column in found if column.generated}
+    if not table.columns:  # a table whose rows stay in the target is mapped nowhere; its own rows are kept all the same
+        return tuple(column.name for column in found if not column.hidden and column.name not in generated)
+    return tuple(column.name for column in table.columns if column.load or column.name not in generated)
+
+
+def _hex_columns(
+    source: Source, table: TablePlan, columns: Sequence[str], profile: TableProfile | None
+) -> tuple[str, ...]:
+    """Columns meant for BLOBs that hold nothing else: their cells needn't be wrapped."""
+    meant = [c.name for c in table.columns if c.target_type == "bytea" and "BLOB" in c.declared_type.upper()]
+    kinds = {column.name: column.kinds for column in profile.columns} if profile else {}
+    return tuple(
+        name
+        for name in meant
+        if name in columns and (set(kinds[name]) <= {"blob"} if name in kinds else only_blobs(source, table.name, name))
+    )
+
+
+def _covering(profile: TableProfile | None, columns: Sequence[str]) -> TableProfile | None:
+    """The profile, if it speaks of every column that is written."""
+    known = {column.name for column in profile.columns} if profile else set()
+    return profile if known.issuperset(columns) else None
+
+
+def _fits(table: TablePlan, profile: TableProfile | None) -> bool:
+    """Whether the profile tried every conversion of the plan on every cell, and all fitted."""
+    if profile is None or not table.is_loaded:
+        return False
+    for column in table.loaded_columns:
+        fit = profile.column(column.name).fit(column.conversion, column.target_type)
+        if fit is None or fit.unfit or column.on_unfit != "fail":
+            return False
+    return True
+
+
+def _write(
+    source: RowSource,
+    tables: Sequence[_Table],
+    plan: MovePlan | None,
+    directory: Path,
+    control: Control,
+    fingerprint: Fingerprint,
+    jobs: int,
+) -> ExportResult:
+    """An identical export that is already there is kept as it is."""
     make_private_folder(directory)
     head = {
         "format": FORMAT,
@@ -92,28 +174,7 @@ def write_export(
         check_folder(directory)
         check_space(directory, fingerprint.main_size + fingerprint.wal_size, "The export")
         writer = _Writer(source, directory, control, Journal(directory, head))
-        return writer.run(tables, hex_candidates, plan, fingerprint)
-
-
-def stored_columns(table: TablePlan, schema: SourceSchema) -> tuple[str, ...]:
-    """The columns that travel: all that are stored, and generated ones whose values the plan loads."""
-    found = schema.table(table.name).columns
-    generated = {column.name for column in found if column.generated}
-    if not table.columns:  # a table whose rows stay in the target is mapped nowhere; its own rows are kept all the same
-        return tuple(column.name for column in found if not column.hidden and column.name not in generated)
-    return tuple(column.name for column in table.columns if column.load or column.name not in generated)
-
-
-def _hex_candidates(plan: MovePlan) -> dict[str, tuple[str, ...]]:
-    """Columns that probably hold nothing but BLOBs, so that their cells needn't be wrapped."""
-    return {
-        table.name: tuple(
-            column.name
-            for column in table.columns
-            if column.target_type == "bytea" and "BLOB" in column.declared_type.upper()
-        )
-        for table in plan.tables
-    }
+        return writer.run(tables, plan, fingerprint, jobs)
 
 
 def _finished(directory: Path, head: dict[str, str], control: Control) -> ExportResult | None:
@@ -132,7 +193,7 @@ def _finished(directory: Path, head: dict[str, str], control: Control) -> Export
         for table in export.tables:
             for chunk in export.chunks(table.name):
                 control.checkpoint()
-                chunk.lines()
+                chunk.raw()
     except Refused:
         return None
     return _result(directory, export.manifest, export.sha256)
@@ -148,137 +209,159 @@ def _result(directory: Path, manifest: Manifest, sha256: str) -> ExportResult:
     )
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A part of a table, the number of its first chunk, and the chunks of it that are there already."""
+
+    table: _Table
+    part: Part
+    first_number: int
+    kept: tuple[ExportFile, ...]
+
+
 class _Writer:
-    """One export under way: numbers its files through, and journals each."""
+    """One export under way."""
 
     def __init__(self, source: RowSource, directory: Path, control: Control, journal: Journal) -> None:
         self.source = source
         self.directory = directory
         self.control = control
         self.journal = journal
-        self.kept: dict[str, list[JournalEntry]] = {}
-        self.next_number = 1
+        self._lock = threading.Lock()
+        self._rows: dict[str, int] = {}
+        self._files: dict[int, list[ExportFile]] = {}  # by the number of their part's first chunk
 
-    def run(
-        self,
-        tables: dict[str, tuple[str, ...]],
-        hex_candidates: dict[str, tuple[str, ...]],
-        plan: MovePlan | None,
-        fingerprint: Fingerprint,
-    ) -> ExportResult:
+    def run(self, tables: Sequence[_Table], plan: MovePlan | None, fingerprint: Fingerprint, jobs: int) -> ExportResult:
         try:
-            for entry in self._whole(self.journal.resume()):
-                self.kept.setdefault(entry.table, []).append(entry)
-            clear_folder(self.directory, keep={e.file.name for entries in self.kept.values() for e in entries})
-            written = tuple(self._table(name, cols, hex_candidates.get(name, ())) for name, cols in tables.items())
+            kept = self._whole(self.journal.resume())
+            clear_folder(self.directory, keep={file.name for files in kept.values() for file in files})
+            todo = self._jobs(tables, kept)
+            self._run(todo, jobs)
         finally:
             self.journal.close()
-        manifest = Manifest(fingerprint, self.source.schema, plan, written)
+        manifest = Manifest(fingerprint, self.source.schema, plan, tuple(self._table(each, todo) for each in tables))
         raw = manifest.to_bytes()
         write_atomically(self.directory / NAME, raw)
         (self.directory / JOURNAL).unlink()
         return _result(self.directory, manifest, hashlib.sha256(raw).hexdigest())
 
-    def _whole(self, entries: list[JournalEntry]) -> Iterator[JournalEntry]:
-        """The entries up to the first whose file is missing or damaged; they are numbered without a gap."""
-        for number, entry in enumerate(entries, start=1):
+    def _whole(self, entries: list[JournalEntry]) -> dict[int, list[ExportFile]]:
+        """By the first number of their part: the chunks up to the first that is missing or damaged."""
+        kept: dict[int, list[ExportFile]] = {}
+        for file in sorted((entry.file for entry in entries), key=lambda file: _number(file.name)):
             self.control.checkpoint()
-            if entry.file.name != _name(number) or not _is_whole(self.directory / entry.file.name, entry.file):
-                return
-            yield entry
+            place = (_number(file.name) - 1) % _NUMBERS_A_PART
+            files = kept.setdefault(_number(file.name) - place, [])
+            if place == len(files) and _is_whole(self.directory / file.name, file):
+                files.append(file)
+        return kept
 
-    def _table(self, name: str, columns: tuple[str, ...], candidates: Sequence[str]) -> ExportTable:
-        kept = self.kept.get(name, [])
-        first_number = self.next_number
-        # Tables are written one after the other: only the last one with a chunk can be unfinished.
-        complete = bool(kept) and name != list(self.kept)[-1]
-        hex_columns = kept[0].hex_columns if kept else tuple(candidates)
+    def _jobs(self, tables: Sequence[_Table], kept: dict[int, list[ExportFile]]) -> list[_Job]:
+        jobs: list[_Job] = []
+        for table in tables:
+            found = parts(self.source, table.name) if isinstance(self.source, Source) else (Part(table.name, 0),)
+            for part in found:
+                first = len(jobs) * _NUMBERS_A_PART + 1
+                jobs.append(_Job(table, part, first, tuple(kept.get(first, ()))))
+        return jobs
+
+    def _run(self, todo: Sequence[_Job], jobs: int) -> None:
+        """On this thread alone, or on several, each with a connection of its own that sees the same snapshot."""
+        queue = deque(todo)
+        helpers = [s for _ in range(min(jobs, len(todo)) - 1) if (s := self._sibling()) is not None]
         try:
-            return _TableWriter(self, name, columns, hex_columns, kept).run(complete=complete)
-        except _NotOnlyBlobs:
-            self.journal.forget(name)
-            self._remove_from(first_number)
-            return _TableWriter(self, name, columns, (), []).run(complete=False)
+            workers = [self._worker(queue, source) for source in (self.source, *helpers)]
+            if helpers:
+                run_threads(workers, self.control)
+            else:
+                workers[0](self.control)
+        finally:
+            for helper in helpers:
+                helper.close()
 
-    def _remove_from(self, number: int) -> None:
-        for used in range(number, self.next_number):
-            (self.directory / _name(used)).unlink(missing_ok=True)
-        self.next_number = number
+    def _sibling(self) -> Source | None:
+        return self.source.sibling() if isinstance(self.source, Source) else None
 
+    def _worker(self, queue: deque[_Job], source: RowSource) -> Callable[[Control], None]:
+        def work(control: Control) -> None:
+            while True:
+                with self._lock:
+                    if not queue:
+                        return
+                    job = queue.popleft()
+                self._export(job, source, control)
 
-class _TableWriter:
-    """One table: its rows in order, cut into chunks."""
+        return work
 
-    def __init__(
-        self,
-        writer: _Writer,
-        name: str,
-        columns: tuple[str, ...],
-        hex_columns: tuple[str, ...],
-        kept: Sequence[JournalEntry],
-    ) -> None:
-        self.writer = writer
-        self.name = name
-        self.columns = columns
-        self.hex_columns = hex_columns
-        self.hex_positions = tuple(columns.index(column) for column in hex_columns)
-        self.entries: list[JournalEntry] = []
-        self.kept = kept
-        self.digest = hashlib.sha256()
-        self.rows = 0
+    def _export(self, job: _Job, source: RowSource, control: Control) -> None:
+        with self._lock:
+            self._files[job.first_number] = list(job.kept)
+            self._rows[job.table.name] = self._rows.get(job.table.name, 0) + sum(file.rows for file in job.kept)
+        for raw, rows in cut(_blocks(job, source)):
+            control.checkpoint()
+            self._write_chunk(job, raw, rows)
 
-    def run(self, *, complete: bool) -> ExportTable:
-        for entry in self.kept:
-            self._take(entry, (self.writer.directory / entry.file.name).read_bytes())
-        if not complete:
-            # Skipping by counting is right because the rows of one fingerprint always come in the same order.
-            rows = islice(self.writer.source.rows(self.name, self.columns), self.rows, None)
-            for chunk, lines in _chunks(rows, self._encode):
-                self._write(chunk, lines)
+    def _write_chunk(self, job: _Job, raw: bytes, rows: int) -> None:
+        files, table = self._files[job.first_number], job.table.name
+        name = f"{job.first_number + len(files):04d}.jsonl"
+        with part_file(self.directory / name) as file:
+            file.write(raw)
+        written = ExportFile(name, rows, len(raw), hashlib.sha256(raw).hexdigest())
+        self.journal.append(JournalEntry(table, written))
+        files.append(written)
+        with self._lock:
+            self._rows[table] += rows
+            total = job.table.profile.rows if job.table.profile else 0
+            self.control.progress("export", table, self._rows[table], total)
+
+    def _table(self, table: _Table, jobs: Sequence[_Job]) -> ExportTable:
+        files = tuple(file for job in jobs if job.table is table for file in self._files[job.first_number])
+        classes = {c.name: class_counts(c) for c in table.profile.columns} if table.profile else {}
         return ExportTable(
-            name=self.name,
-            columns=tuple(self._column(name) for name in self.columns),
-            rows=self.rows,
-            sha256=self.digest.hexdigest(),
-            files=tuple(entry.file for entry in self.entries),
+            name=table.name,
+            columns=tuple(
+                ExportColumn(name, HEX if name in table.hex_columns else PLAIN, classes.get(name, {}))
+                for name in table.columns
+            ),
+            rows=sum(file.rows for file in files),
+            sha256=digest_of(files),
+            files=files,
+            fitting=table.fitting,
         )
 
-    def _encode(self, row: Row) -> bytes:
-        for position in self.hex_positions:
-            if row[position] is not None and type(row[position]) is not bytes:
-                raise _NotOnlyBlobs
-        return encode_row(row, self.hex_positions)
 
-    def _write(self, rows: list[Row], lines: list[bytes]) -> None:
-        raw = b"".join(lines)
-        name = _name(self.writer.next_number)
-        with part_file(self.writer.directory / name) as file:
-            file.write(raw)
-        counts = {
-            column: {_CLASSES[kind]: count for kind, count in Counter(map(type, cells)).items()}
-            for column, cells in zip(self.columns, zip(*rows, strict=True), strict=True)
-        }
-        written = ExportFile(name, len(rows), len(raw), hashlib.sha256(raw).hexdigest())
-        entry = JournalEntry(self.name, written, self.hex_columns, counts)
-        self.writer.journal.append(entry)
-        self._take(entry, raw)
-
-    def _take(self, entry: JournalEntry, raw: bytes) -> None:
-        self.entries.append(entry)
-        self.digest.update(raw)
-        self.rows += entry.file.rows
-        self.writer.next_number += 1
-        self.writer.control.progress("export", self.name, self.rows, 0)
-
-    def _column(self, name: str) -> ExportColumn:
-        classes: Counter[str] = Counter()
-        for entry in self.entries:
-            classes.update(entry.classes.get(name, {}))
-        return ExportColumn(name, HEX if name in self.hex_columns else PLAIN, dict(sorted(classes.items())))
+def _blocks(job: _Job, source: RowSource) -> Iterator[Block]:
+    table, skip = job.table, sum(file.rows for file in job.kept)
+    if isinstance(source, Source):
+        reader = PartReader(source, table.name, table.columns, table.hex_columns, table.profile)
+        yield from reader.blocks(job.part, skip)
+        return
+    # Skipping by counting is right because the rows of one fingerprint always come in the same order.
+    for row in islice(source.rows(table.name, table.columns), skip, None):
+        yield Block(encode_row(row), 1)
 
 
-def _name(number: int) -> str:
-    return f"{number:04d}.jsonl"
+def cut(blocks: Iterator[Block]) -> Iterator[tuple[bytes, int]]:
+    """Chunks: as many lines as go into CHUNK_ROWS and CHUNK_BYTES, however the blocks come; a longer line alone."""
+    chunk: list[bytes] = []
+    rows = size = 0
+    for block in blocks:
+        if not block.rows:
+            continue
+        whole = rows + block.rows <= CHUNK_ROWS and size + len(block.raw) <= CHUNK_BYTES
+        for raw, count in ((block.raw, block.rows),) if whole else ((line, 1) for line in block.raw.splitlines(True)):
+            if chunk and (size + len(raw) > CHUNK_BYTES or rows + count > CHUNK_ROWS):
+                yield b"".join(chunk), rows
+                chunk, rows, size = [], 0, 0
+            chunk.append(raw)
+            rows += count
+            size += len(raw)
+    if rows:
+        yield b"".join(chunk), rows
+
+
+def _number(name: str) -> int:
+    return int(name.removesuffix(".jsonl"))
 
 
 def _is_whole(path: Path, file: ExportFile) -> bool:
@@ -288,20 +371,3 @@ def _is_whole(path: Path, file: ExportFile) -> bool:
         return hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
     except OSError:
         return False
-
-
-def _chunks(rows: Iterator[Row], encode: Callable[[Row], bytes]) -> Iterator[tuple[list[Row], list[bytes]]]:
-    """Rows with their lines, up to CHUNK_ROWS or CHUNK_BYTES at a time; a row that is larger comes alone."""
-    chunk: list[Row] = []
-    lines: list[bytes] = []
-    size = 0
-    for row in rows:
-        line = encode(row)
-        if chunk and (size + len(line) > CHUNK_BYTES or len(chunk) == CHUNK_ROWS):
-            yield chunk, lines
-            chunk, lines, size = [], [], 0
-        chunk.append(row)
-        lines.append(line)
-        size += len(line)
-    if chunk:
-        yield chunk, lines

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+import threading
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,21 +22,20 @@ JOURNAL = "export.journal"
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """A finished chunk. `hex_columns` are those written as plain hex; `classes` per column the cells by class."""
+    """A finished chunk."""
 
     table: str
     file: ExportFile
-    hex_columns: tuple[str, ...] = ()
-    classes: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class Journal:
-    """Append-only; keeps the file open."""
+    """Append-only; keeps the file open. Several threads may append."""
 
     def __init__(self, directory: Path, head: dict[str, str]) -> None:
         self.directory = directory
         self.head = head
         self._file: BinaryIO | None = None
+        self._lock = threading.Lock()
 
     def resume(self) -> list[JournalEntry]:
         """Open for appending; the entries of an earlier attempt at the very same export, else none."""
@@ -48,13 +48,8 @@ class Journal:
         return entries
 
     def append(self, entry: JournalEntry) -> None:
-        with told(self.directory / JOURNAL):
+        with self._lock, told(self.directory / JOURNAL):
             self._write(asdict(entry))
-
-    def forget(self, table: str) -> None:
-        """The table starts over with another encoding."""
-        with told(self.directory / JOURNAL):
-            self._write({"forget": table})
 
     def close(self) -> None:
         if self._file is not None:
@@ -78,15 +73,7 @@ class Journal:
 
 
 def _entries(documents: list[dict[str, object]]) -> list[JournalEntry]:
-    entries: list[JournalEntry] = []
-    for document in documents:
-        if "forget" in document:
-            entries = [entry for entry in entries if entry.table != document["forget"]]
-            continue
-        file = ExportFile(**document["file"])  # type: ignore[arg-type]
-        hex_columns = tuple(document["hex_columns"])  # type: ignore[arg-type, var-annotated]
-        entries.append(JournalEntry(str(document["table"]), file, hex_columns, document["classes"]))  # type: ignore[arg-type]
-    return entries
+    return [JournalEntry(str(item["table"]), ExportFile(**item["file"])) for item in documents]  # type: ignore[arg-type]
 
 
 def check_folder(directory: Path) -> None:

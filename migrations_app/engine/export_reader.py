@@ -36,15 +36,18 @@ class ExportChunk:
     def sha256(self) -> str:
         return self.file.sha256
 
-    def lines(self) -> list[bytes]:
-        """The chunk's lines without their newlines. Raises Refused BAD_CHUNK when a byte isn't what was written."""
+    def raw(self) -> bytes:
+        """The chunk's lines, each with its newline. Raises Refused BAD_CHUNK when a byte isn't what was written."""
         raw = read_regular(self.directory / self.file.name, self.file.size)
         if raw is None or hashlib.sha256(raw).hexdigest() != self.file.sha256:
             raise Refused("BAD_CHUNK", f"{self._where} is not what was exported.", _HINT)
-        lines = raw.split(b"\n")
-        if lines.pop() != b"" or len(lines) != self.file.rows:
+        if raw[-1:] != b"\n" or raw.count(b"\n") != self.file.rows:
             raise Refused("BAD_CHUNK", f"{self._where} doesn't hold the {self.file.rows} rows it should.", _HINT)
-        return lines
+        return raw
+
+    def lines(self) -> list[bytes]:
+        """The chunk's lines without their newlines. Raises as raw() does."""
+        return self.raw()[:-1].split(b"\n")
 
     def read(self, columns: Sequence[str] | None = None) -> list[Row]:
         """The rows, decoded; of all exported columns, or of those named, in that order.

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from migrations_app.engine.plan import MovePlan, plan_from_document
 from migrations_app.engine.schema import SourceSchema
 from migrations_app.engine.schema_document import schema_from_document, schema_to_document
 
-FORMAT = "causeway-export/1"
+FORMAT = "causeway-export/2"
 NAME = "manifest.json"
 CHUNK_NAME = re.compile(r"[0-9]+\.jsonl", re.ASCII)
 _MAX_BYTES = 256 << 20
@@ -42,7 +42,7 @@ class ExportFile:
 
 @dataclass(frozen=True)
 class ExportColumn:
-    """`encoding` is cells.HEX or cells.PLAIN; `classes` counts the cells of each storage class."""
+    """`encoding` is cells.HEX or cells.PLAIN; `classes` counts the cells of each storage class ({}: not counted)."""
 
     name: str
     encoding: str = PLAIN
@@ -51,13 +51,18 @@ class ExportColumn:
 
 @dataclass(frozen=True)
 class ExportTable:
-    """`sha256` covers all lines of the table, chunk after chunk."""
+    """`sha256` covers the SHA-256 of its files, in hex, one a line.
+
+    `fitting`: every value was seen to fit the plan's conversion in the very snapshot that was exported. Only then may
+    a loader hand lines to PostgreSQL without looking at each cell.
+    """
 
     name: str
     columns: tuple[ExportColumn, ...]
     rows: int
     sha256: str
     files: tuple[ExportFile, ...]
+    fitting: bool = False
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -66,6 +71,11 @@ class ExportTable:
     @property
     def hex_positions(self) -> tuple[int, ...]:
         return tuple(position for position, column in enumerate(self.columns) if column.encoding == HEX)
+
+
+def digest_of(files: Sequence[ExportFile]) -> str:
+    """A table's digest, of those of its chunks."""
+    return hashlib.sha256("".join(f"{file.sha256}\n" for file in files).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -165,6 +175,6 @@ def _table(item: dict[str, Any]) -> ExportTable:
     for file in table.files:
         if not isinstance(file.name, str) or not CHUNK_NAME.fullmatch(file.name):
             raise ValueError("it names a file that is not a chunk (digits and .jsonl)")
-    if sum(file.rows for file in table.files) != table.rows:
-        raise ValueError("the rows of its chunks don't add up")
+    if sum(file.rows for file in table.files) != table.rows or digest_of(table.files) != table.sha256:
+        raise ValueError("its chunks don't add up to the table")
     return table

@@ -95,4 +95,4 @@ def import_single_document(path: Path, directory: Path, control: Control | None 
     tables = scan_document(path, control)
     source = DocumentSource(path, tables)
     wanted = {table.name: table.columns for table in tables if table.columns}
-    return write_export(source, wanted, {}, None, directory, control, before)
+    return write_export(source, wanted, directory, control, before)

@@ -17,6 +17,7 @@ import tempfile
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -64,9 +65,29 @@ _PRAGMAS = frozenset(
 _VALUE_LINES = ("NULL value in ", "CHECK constraint failed in ", "NUMERIC value in ", "TEXT value in ", "non-")
 
 
+class NeedsCare(Exception):
+    """A row that fetcher() can't give: text that isn't valid UTF-8, or more bytes than a row may have."""
+
+
 def quote_name(name: str) -> str:
     """A SQLite identifier, quoted."""
     return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True)
+class _Tail:
+    """What follows the table's name in a SELECT; limit -1 is none."""
+
+    where: str = ""
+    order: str = ""
+    limit: int = -1
+    parameters: tuple[int, ...] = ()
+    offset: int = 0
+
+    @property
+    def sql(self) -> str:
+        limit = f" LIMIT {self.limit} OFFSET {self.offset}" if (self.limit, self.offset) != (-1, 0) else ""
+        return f"{self.where}{self.order}{limit}"
 
 
 class Source:
@@ -159,7 +180,7 @@ class Source:
         columns: names in the wanted order, None for all visible ones. Memory doesn't grow with the table.
         """
         found = self.schema.table(table)
-        return self._stream(found, [quote_name(name) for name in self._wanted(found, columns)], ordered=True)
+        return self._stream(found, [quote_name(name) for name in self._wanted(found, columns)], _in_order(found))
 
     def rows_with_key(
         self, table: str, columns: Sequence[str] | None = None, *, ordered: bool = True
@@ -169,8 +190,25 @@ class Source:
         key = [quote_name(name) for name in found.key] or ([found.rowid_name] if found.rowid_name else [])
         width = len(key)
         wanted = [quote_name(name) for name in self._wanted(found, columns)]
-        for row in self._stream(found, [*key, *wanted], ordered=ordered):
+        for row in self._stream(found, [*key, *wanted], _in_order(found) if ordered else _Tail()):
             yield row[:width], row[width:]
+
+    def rows_by_rowid(
+        self, table: str, columns: Sequence[str], after: int | None, last: int | None, limit: int
+    ) -> Iterator[tuple[int, Row]]:
+        """At most `limit` rows with rowids above `after` and up to `last` (None: no bound), each with its rowid."""
+        found = self.schema.table(table)
+        bounds = [(f"{found.rowid_name} > ?", after), (f"{found.rowid_name} <= ?", last)]
+        used = [(text, value) for text, value in bounds if value is not None]
+        condition = " WHERE " + " AND ".join(text for text, _value in used) if used else ""
+        tail = _Tail(condition, f" ORDER BY {found.rowid_name}", limit, tuple(value for _text, value in used))
+        wanted = [quote_name(name) for name in self._wanted(found, columns)]
+        for row in self._stream(found, [found.rowid_name, *wanted], tail):
+            yield row[0], row[1:]  # type: ignore[misc]
+
+    def order_of(self, table: str) -> str:
+        """The ORDER BY terms of rows(); '' where a table has no order of its own."""
+        return _order_by(self.schema.table(table))
 
     def sibling(self) -> Source | None:
         """Another connection to the same file that sees the very same snapshot, for another thread; close it yourself.
@@ -186,8 +224,39 @@ class Source:
             return other
 
     def select(self, sql: str, parameters: Sequence[int | float | str | bytes | None] = ()) -> sqlite3.Cursor:
-        """A SELECT of the engine's own under the same guards, for ready-made lines. Raises sqlite3.Error as it comes."""
+        """A SELECT of the engine's own under the same guards, for ready-made lines. Raises sqlite3.Error."""
         return self._connection.execute(sql, tuple(parameters))
+
+    def fetcher(self, sql: str) -> Callable[[int], list[Row]]:
+        """Run one of the engine's own SELECTs; the function gives so many more rows, their texts decoded in C.
+
+        For UTF-8 only. NeedsCare where a row calls for rows(), which takes any text and names the row that is too
+        large. Other statements may run between two calls.
+        """
+        with self._errors("reading"):
+            cursor = self._connection.cursor()
+        self._decoding_in_c(lambda: cursor.execute(sql))
+        return lambda count: self._decoding_in_c(lambda: cursor.fetchmany(count))
+
+    def _decoding_in_c(self, work: Callable[[], Any]) -> Any:
+        """With sqlite3's own decoder in place of ours: only while `work` runs, since it belongs to the connection."""
+        self._connection.text_factory = str
+        try:
+            with self._errors("reading"):
+                return work()
+        except Refused as error:
+            if error.code == "VALUE_TOO_LARGE":
+                raise NeedsCare from error
+            raise
+        except Failed as error:
+            # Raised by Python's module, not by SQLite, so it bears no code of SQLite's; its text holds the value.
+            if isinstance(error.__cause__, sqlite3.OperationalError) and not hasattr(
+                error.__cause__, "sqlite_errorcode"
+            ):
+                raise NeedsCare from None
+            raise
+        finally:
+            self._connection.text_factory = _decode_utf8
 
     def define(self, name: str, function: Callable[[Any], Any]) -> None:
         """Make a deterministic Python function of one argument known to the SELECTs of this connection."""
@@ -235,16 +304,14 @@ class Source:
                 raise KeyError(f"{table.name}.{name}")
         return list(columns)
 
-    def _stream(self, table: SourceTable, expressions: list[str], *, ordered: bool) -> Iterator[Row]:
+    def _stream(self, table: SourceTable, expressions: list[str], tail: _Tail) -> Iterator[Row]:
         wide = self.schema.encoding != "UTF-8"
         parts = [part for item in expressions for part in (_wide_parts(item) if wide else (item,))] or ["1"]
-        query = f"SELECT {', '.join(parts)} FROM {quote_name(table.name)}"
-        if ordered and (order := _order_by(table)):
-            query += f" ORDER BY {order}"
+        query = f"SELECT {', '.join(parts)} FROM {quote_name(table.name)}{tail.sql}"
         done, ahead = 0, 1
         try:
             with self._errors(f"reading table {table.name!r}"):
-                cursor = self._connection.execute(query)
+                cursor = self._connection.execute(query, tail.parameters)
                 ahead = 2  # from here on sqlite3 fetches the next row before it hands out one
                 for row in cursor:
                     yield self._narrow(row) if wide else row
@@ -252,16 +319,16 @@ class Source:
         except Refused as error:
             if error.code != "VALUE_TOO_LARGE":
                 raise
-            where = self._key_at(table, done + ahead, ordered)
+            where = self._key_at(table, done + ahead, tail)
             raise Refused(error.code, f"{error.message} It is in table {table.name!r}, {where}.", error.hint) from error
 
-    def _key_at(self, table: SourceTable, number: int, ordered: bool) -> str:
+    def _key_at(self, table: SourceTable, number: int, tail: _Tail) -> str:
         """The key of the row that comes as `number`th, or that number where the key can't be read alone."""
         key = [quote_name(name) for name in table.key] or ([table.rowid_name] if table.rowid_name else [])
-        order = f" ORDER BY {_order_by(table)}" if ordered and _order_by(table) else ""
-        query = f"SELECT {', '.join(key)} FROM {quote_name(table.name)}{order} LIMIT 1 OFFSET {number - 1}"
+        one = replace(tail, limit=1, offset=number - 1)
         try:
-            found = self._connection.execute(query).fetchone() if key else None
+            query = f"SELECT {', '.join(key)} FROM {quote_name(table.name)}{one.sql}"
+            found = self._connection.execute(query, one.parameters).fetchone() if key else None
         except sqlite3.Error:
             found = None
         return f"row {row_key_text(key_names(table), found)}" if found else f"row number {number}"
@@ -365,6 +432,11 @@ def _wide_parts(expression: str) -> tuple[str, str]:
     """UTF-16: SQLite would replace what it can't decode, so the stored bytes are asked for."""
     is_text = f"typeof({expression})='text'"
     return f"CASE WHEN {is_text} THEN CAST({expression} AS BLOB) ELSE {expression} END", is_text
+
+
+def _in_order(table: SourceTable) -> _Tail:
+    order = _order_by(table)
+    return _Tail(order=f" ORDER BY {order}" if order else "")
 
 
 def _order_by(table: SourceTable) -> str:

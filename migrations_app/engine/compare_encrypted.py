@@ -12,16 +12,24 @@ from migrations_app.engine.copy_out import LinesOut
 from migrations_app.engine.copy_text import split
 from migrations_app.engine.decrypt import CellOpener, DecryptCheck
 from migrations_app.engine.pg_names import qualified, quote
-from migrations_app.engine.plan import EncryptedColumn, MovePlan
-from migrations_app.engine.target import Connection
+from migrations_app.engine.plan import ColumnPlan, EncryptedColumn, MovePlan, TablePlan
+from migrations_app.engine.target import Connection, rows
+
+_LIMIT = 100  # differences that are listed a column; all are counted
+_INTEGERS = ("smallint", "integer", "bigint")
 
 
 @dataclass(frozen=True)
 class EncryptedResult:
-    """One column's check; `differences` are the cells that didn't open ('not_decryptable'), by row key alone."""
+    """One column's check; `differences` are the first cells that didn't open ('not_decryptable'), by row key alone."""
 
     check: DecryptCheck
     differences: tuple[Difference, ...]
+
+    @property
+    def failed(self) -> int:
+        """How many cells didn't open."""
+        return self.check.cells - self.check.opened
 
 
 def check_encrypted(
@@ -31,21 +39,63 @@ def check_encrypted(
     environment: Mapping[str, str],
     control: Control,
     *,
-    present: bool,
+    limit: int = _LIMIT,
 ) -> EncryptedResult:
-    """Read the whole column from the target, in the connection's transaction. `present`: the target has the table."""
+    """Read the whole column from the target, in the connection's transaction."""
     opener = CellOpener(column, environment)
-    if not present:
+    table = next((each for each in plan.tables if each.name == column.table and each.is_loaded), None)
+    there = _columns_there(connection, plan.target_schema, table.target_name) if table else frozenset()
+    if table is None or column.column not in {each.name for each in table.loaded_columns}:
+        opener.inconclusive = opener.inconclusive or "the plan doesn't load it"
+    elif not there:
         opener.inconclusive = "the target has no such table"
-    if opener.inconclusive:
+    elif _target_name(table, column.column) not in there:
+        opener.inconclusive = "the target has no such column"
+    if opener.inconclusive or table is None:
         return EncryptedResult(DecryptCheck(column.table, column.column, inconclusive=opener.inconclusive), ())
-    table = plan.table(column.table)
-    names = {each.name: each.target_name for each in table.loaded_columns}
-    key = [name for name in table.key if name in names]
-    wanted = ", ".join(quote(names[name]) for name in (*key, column.column))
+    return _open_all(connection, plan, table, column, opener, control, there, limit)
+
+
+def _target_name(table: TablePlan, name: str) -> str:
+    return next(each.target_name for each in table.columns if each.name == name)
+
+
+def _columns_there(connection: Connection, schema: str, table: str) -> frozenset[str]:
+    with connection.cursor() as cursor:
+        found = rows(
+            cursor,
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0"
+            " AND NOT attisdropped",
+            (qualified(schema, table),),
+        )
+    return frozenset(row[0] for row in found)
+
+
+def _key(plan: MovePlan, table: TablePlan, there: frozenset[str]) -> list[ColumnPlan]:
+    """What names a row: the table's key where the target has all of it, and none of it is secret itself."""
+    secret = {each.column for each in plan.encrypted if each.table == table.name}
+    columns = {each.name: each for each in table.loaded_columns if each.name not in secret}
+    usable = all(name in columns and columns[name].target_name in there for name in table.key)
+    return [columns[name] for name in table.key] if usable else []
+
+
+def _open_all(
+    connection: Connection,
+    plan: MovePlan,
+    table: TablePlan,
+    column: EncryptedColumn,
+    opener: CellOpener,
+    control: Control,
+    there: frozenset[str],
+    limit: int,
+) -> EncryptedResult:
+    key = _key(plan, table, there)
+    # Where no column names a row, its place in the target does; it holds until the row is written again.
+    names = [quote(each.target_name) for each in key] or ["ctid"]
+    wanted = ", ".join([*names, quote(_target_name(table, column.column))])
     sql = f"COPY (SELECT {wanted} FROM {qualified(plan.target_schema, table.target_name)}) TO STDOUT"
     cells = opened = nulls = 0
-    failed = []
+    failed: list[Difference] = []
     with LinesOut(connection, sql, control, f"opening {table.name}.{column.column}") as lines:
         for raw in lines:
             *key_texts, cell = split(raw.decode())
@@ -55,7 +105,17 @@ def check_encrypted(
             cells += 1
             if opener.opens(cell):
                 opened += 1
-            else:
-                row_key = json.dumps(dict(zip(key, key_texts, strict=True)), ensure_ascii=False)
-                failed.append(Difference(table.name, row_key, column.column, "not_decryptable"))
+            elif len(failed) < limit:
+                failed.append(Difference(table.name, _row_key(key, key_texts), column.column, "not_decryptable"))
     return EncryptedResult(DecryptCheck(column.table, column.column, cells, opened, nulls), tuple(failed))
+
+
+def _row_key(key: list[ColumnPlan], texts: list[str | None]) -> str:
+    """As compare_rows writes it: integers as numbers."""
+    if not key:
+        return json.dumps({"ctid": texts[0]})
+    values = {
+        column.name: int(text) if column.target_type in _INTEGERS and text else text
+        for column, text in zip(key, texts, strict=True)
+    }
+    return json.dumps(values, ensure_ascii=False)

@@ -1,99 +1,250 @@
-"""The target's schema objects against the plan.
+"""The target's schema objects against what they must be.
 
-Mode `create`: the plan's own statements are run once more in a scratch schema, inside a transaction that is rolled
-back; what PostgreSQL's catalogs then say must be what they say of the target. So nothing depends on how PostgreSQL
-words a definition. Mode `existing`: against the snapshot that the ledger took before the load.
+Mode `create`: against what the plan's own statements make (compare_expected.py). Mode `existing`: against the snapshot
+that the ledger took before the load; without a ledger against the columns that the plan saw.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from migrations_app.engine import ddl, existing, ledger, sequences
-from migrations_app.engine.build import ONE_BY_ONE, STAGES, attempt
+from migrations_app.engine import existing, ledger
+from migrations_app.engine.compare_expected import Planned, make_expected, planned_objects, try_again
+from migrations_app.engine.compare_facts import DISABLED, Fact, read_facts
 from migrations_app.engine.compare_rows import Difference
+from migrations_app.engine.compare_snapshot import facts_from_document, loosened, schema_from_document
 from migrations_app.engine.ledger import ObjectRecord
-from migrations_app.engine.pg_names import in_schema, qualified, quote
-from migrations_app.engine.plan import MODE_CREATE, MovePlan
-from migrations_app.engine.target import Connection, Cursor, rows, scalar, transaction
+from migrations_app.engine.pg_names import LEDGER_SCHEMA, quote
+from migrations_app.engine.plan import MODE_CREATE, ColumnPlan, MovePlan
+from migrations_app.engine.target import Connection, Cursor, transaction
 from migrations_app.engine.target_catalog import read_schema
-from migrations_app.engine.target_schema import TargetSchema, TargetTable
+from migrations_app.engine.target_schema import TargetColumn, TargetSchema, TargetTable
 
 OUR_TRIGGERS = "causeway_"  # change_queue.py; not the application's
-_PARTS = ("indexes", "foreign_keys", "checks", "triggers")
-_KINDS = {"indexes": "index", "foreign_keys": "foreign_key", "checks": "check", "triggers": "trigger"}
+OBJECT_KINDS = {"primary_key": "index", "unique": "index", "index": "index"}  # others are called as in the plan
+NO_RECORD = (
+    "The target keeps no record of its schema before the load: indexes, keys, checks, views and triggers that the"
+    " application made itself were not compared."
+)
+_PARTS = {"indexes": "index", "foreign_keys": "foreign_key", "checks": "check", "triggers": "trigger"}
+_COLUMN_PARTS = (
+    "type_sql",
+    "not_null",
+    "default_sql",
+    "generated_sql",
+    "identity",
+    "collation",
+    "enum_labels",
+    "base_type_sql",
+)
 
 
-def compare_schema(connection: Connection, plan: MovePlan, known: Sequence[ObjectRecord]) -> tuple[Difference, ...]:
+@dataclass(frozen=True)
+class SchemaCheck:
+    """`refused`: objects that were found to be refused by the rows, where no ledger says so. `actual`: as it is."""
+
+    differences: tuple[Difference, ...]
+    actual: TargetSchema
+    refused: tuple[ObjectRecord, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def compare_schema(connection: Connection, plan: MovePlan, known: Sequence[ObjectRecord]) -> SchemaCheck:
     """`known`: what the load recorded (ledger), () when there is no record."""
     with transaction(connection, "comparing the schema") as cursor:
         actual = read_schema(cursor, plan.target_schema, count_rows=False)
+        facts = read_facts(cursor, plan.target_schema)
         if plan.mode == MODE_CREATE:
-            expected = _expected(cursor, plan, known)
-            return tuple(_compare_all(plan, expected, actual))
-        return tuple(_compare_existing(cursor, plan, actual))
+            return _compare_created(cursor, plan, known, actual, facts)
+        return _compare_existing(cursor, plan, actual, facts)
 
 
-def _expected(cursor: Cursor, plan: MovePlan, known: Sequence[ObjectRecord]) -> TargetSchema:
-    """What the plan makes, in an empty scratch schema that is never committed."""
-    refused = {(each.kind, each.table, each.name) for each in known if not each.carried}
-    scratch = f"causeway_expect_{secrets.token_hex(6)}"
-    cursor.execute("SAVEPOINT expected")
-    ddl.create_load_schema(cursor, plan, scratch)
-    todo = [("", each) for each in plan.objects] + [
-        (table.name, each) for table in plan.tables if table.is_loaded for each in table.objects
-    ]
-    made = [(t, each) for t, each in todo if each.carried and each.sql and (each.kind, t, each.name) not in refused]
-    for kind in (*(kind for stage in STAGES for kind in stage), *ONE_BY_ONE):
-        waiting = [each.sql for _, each in made if each.kind == kind]
-        while waiting:  # views may need one another
-            failed = [sql for sql in waiting if attempt(cursor, in_schema(sql, scratch), scratch)]
-            if len(failed) == len(waiting):
-                break
-            waiting = failed
-    expected = read_schema(cursor, scratch, count_rows=False)
-    cursor.execute("ROLLBACK TO SAVEPOINT expected")
-    return expected
-
-
-def _compare_all(plan: MovePlan, expected: TargetSchema, actual: TargetSchema) -> Iterator[Difference]:
+def _compare_created(
+    cursor: Cursor, plan: MovePlan, known: Sequence[ObjectRecord], actual: TargetSchema, facts: Sequence[Fact]
+) -> SchemaCheck:
+    expected = make_expected(cursor, plan, known)
     names = {table.target_name: table.name for table in plan.tables}
+    found = list(_compare(names, expected.schema, expected.facts, actual, facts))
+    found += [_impossible(each) for each, _ in expected.impossible if not each.tried]
+    recorded = {(each.kind, each.table, each.name) for each in known}
+    refused = [each.refused(why) for each, why in expected.impossible if each.tried and each.identity not in recorded]
+    refused += try_again(cursor, plan, _doubtful(plan, found, recorded))
+    gone = {_impossible_key(record) for record in refused}
+    kept = tuple(each for each in found if (each.table, each.column, each.kind) not in gone)
+    return SchemaCheck(kept, actual, tuple(refused))
+
+
+def _impossible(planned: Planned) -> Difference:
+    kind = OBJECT_KINDS.get(planned.object.kind, planned.object.kind)
+    return Difference(planned.source_table, "", planned.object.name, f"{kind}_missing", planned.object.sql, "")
+
+
+def _impossible_key(record: ObjectRecord) -> tuple[str, str, str]:
+    return record.table, record.name, f"{OBJECT_KINDS.get(record.kind, record.kind)}_missing"
+
+
+def _doubtful(plan: MovePlan, found: Sequence[Difference], recorded: set[tuple[str, str, str]]) -> list[Planned]:
+    """Objects that aren't there, that the rows may have refused, and of which no record says whether they did."""
+    missing = {(each.table, each.column, each.kind) for each in found}
+    torn = {each.table for each in found if each.kind in ("table_missing", "column_missing", "type_changed")}
+    return [
+        each
+        for each in planned_objects(plan)
+        if each.tried
+        and each.identity not in recorded
+        and each.source_table not in torn
+        and _impossible_key(each.refused("")) in missing
+    ]
+
+
+def _compare_existing(cursor: Cursor, plan: MovePlan, actual: TargetSchema, facts: Sequence[Fact]) -> SchemaCheck:
+    names = {table.target_name: table.name for table in plan.tables}
+    before = _snapshot_before(cursor, plan)
+    if before is None:
+        return SchemaCheck(tuple(_compare_planned_columns(plan, actual)), actual, (), (NO_RECORD,))
+    loose = existing.not_valid_keys(plan)
+    expected, there = loosened(schema_from_document(before), loose), loosened(actual, loose)
+    old = facts_from_document(before)
+    found = _compare(names, expected, old or (), there, () if old is None else facts)
+    return SchemaCheck(tuple(found), actual)
+
+
+def _snapshot_before(cursor: Cursor, plan: MovePlan) -> dict[str, Any] | None:
+    record = ledger.latest_run(cursor)
+    if record is None or record.plan_digest != plan.digest:
+        return None
+    kept = ledger.saved(cursor, record.run_key, existing.SNAPSHOT).get(plan.target_schema)
+    found: dict[str, Any] | None = kept["schema"] if kept else None
+    return found
+
+
+def _compare_planned_columns(plan: MovePlan, actual: TargetSchema) -> Iterator[Difference]:
+    """What the plan says of the target's columns, where that is all that is known."""
+    for table in existing.loaded_tables(plan):
+        if not actual.has(table.target_name):
+            yield Difference(table.name, "", "", "table_missing", table.target_name, "")
+            continue
+        columns = {column.name: column for column in actual.table(table.target_name).columns}
+        for column in table.loaded_columns:
+            there = columns.get(column.target_name)
+            if there is None:
+                yield Difference(table.name, "", column.target_name, "column_missing", column.target_type, "")
+                continue
+            yield from _compare_planned_column(table.name, column, there)
+
+
+def _compare_planned_column(table: str, column: ColumnPlan, there: TargetColumn) -> Iterator[Difference]:
+    pairs: tuple[tuple[str, Any, Any], ...] = (
+        ("type", column.target_type, there.base_type_sql or there.type_sql),
+        ("not_null", column.not_null, there.not_null),
+        ("default", column.default_sql, there.default_sql),
+        ("identity", column.identity, bool(there.identity)),
+    )
+    for what, one, other in pairs:
+        if one != other:
+            yield Difference(table, "", there.name, f"{what}_changed", _text(one), _text(other))
+
+
+def _compare(
+    names: Mapping[str, str],
+    expected: TargetSchema,
+    expected_facts: Sequence[Fact],
+    actual: TargetSchema,
+    actual_facts: Sequence[Fact],
+) -> Iterator[Difference]:
+    """Everything of two schemas. `names`: source tables by target name."""
+    found = [*_compare_tables(names, expected, actual), *_compare_views(expected, actual)]
+    yield from found
+    gone = {each.table for each in found if each.kind in ("table_missing", "table_extra")}
+    gone |= {each.column for each in found if not each.table and each.kind in ("view_missing", "view_extra")}
+    said = {(each.table, each.column) for each in found}
+    for one, other in _pairs(expected_facts, actual_facts):
+        fact = one or other
+        assert fact is not None
+        table = names.get(fact.table, fact.table)
+        if table in gone or (table, fact.name) in said:
+            continue
+        yield _fact_difference(table, one, other)
+
+
+def _pairs(expected: Sequence[Fact], actual: Sequence[Fact]) -> Iterator[tuple[Fact | None, Fact | None]]:
+    """Facts that only one side has, or that read otherwise there."""
+    ours, theirs = ({(f.table, f.kind, f.name): f for f in facts} for facts in (expected, actual))
+    for key in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(key), theirs.get(key)
+        if one != other:
+            yield one, other
+
+
+def _fact_difference(table: str, one: Fact | None, other: Fact | None) -> Difference:
+    fact = one or other
+    assert fact is not None
+    what = "missing" if other is None else "extra" if one is None else "changed"
+    if other is not None and other.text == DISABLED:
+        what = "disabled"
+    place = ("", fact.table) if fact.kind == "view" else (table, fact.name)
+    return Difference(
+        place[0], "", place[1], f"{fact.kind}_{what}", one.text if one else "", other.text if other else ""
+    )
+
+
+def _compare_tables(names: Mapping[str, str], expected: TargetSchema, actual: TargetSchema) -> Iterator[Difference]:
     for table in expected.tables:
         source_name = names.get(table.name, table.name)
-        if not actual.has(table.name):
+        if actual.has(table.name):
+            yield from _compare_table(source_name, expected.name, table, actual.name, actual.table(table.name))
+        else:
             yield Difference(source_name, "", "", "table_missing", table.name, "")
-            continue
-        yield from _compare_table(source_name, expected.name, table, actual.name, actual.table(table.name))
-    wanted = {view.name: view.sql for view in expected.views}
-    there = {view.name: view.sql for view in actual.views}
-    for name, sql in wanted.items():
-        if there.get(name) != sql:
-            yield Difference(
-                "", "", name, "view_changed" if name in there else "view_missing", sql, there.get(name, "")
-            )
+    for table in actual.tables:
+        if not expected.has(table.name):
+            yield Difference(table.name, "", "", "table_extra", "", table.kind)
+
+
+def _compare_views(expected: TargetSchema, actual: TargetSchema) -> Iterator[Difference]:
+    wanted = {view.name: view for view in expected.views}
+    there = {view.name: view for view in actual.views}
+    for name in sorted(wanted.keys() | there.keys()):
+        one, other = wanted.get(name), there.get(name)
+        if one != other:
+            what = "missing" if other is None else "extra" if one is None else "changed"
+            yield Difference("", "", name, f"view_{what}", one.sql if one else "", other.sql if other else "")
 
 
 def _compare_table(
     source_name: str, schema: str, expected: TargetTable, actual_schema: str, actual: TargetTable
 ) -> Iterator[Difference]:
+    if expected.kind != actual.kind:
+        yield Difference(source_name, "", "", "kind_changed", expected.kind, actual.kind)
+    yield from _compare_columns(source_name, expected, actual)
+    for part in _PARTS:
+        yield from _compare_part(source_name, part, _parts(expected, part, schema), _parts(actual, part, actual_schema))
+
+
+def _compare_columns(source_name: str, expected: TargetTable, actual: TargetTable) -> Iterator[Difference]:
     columns = {column.name: column for column in actual.columns}
+    common = [column.name for column in expected.columns if column.name in columns]
     for column in expected.columns:
         there = columns.pop(column.name, None)
         if there is None:
             yield Difference(source_name, "", column.name, "column_missing", column.type_sql, "")
             continue
-        for what in ("type_sql", "not_null", "default_sql", "generated_sql", "identity", "collation"):
+        for what in _COLUMN_PARTS:
             one, other = getattr(column, what), getattr(there, what)
             if one != other:
                 kind = f"{what.removesuffix('_sql')}_changed"
-                yield Difference(source_name, "", column.name, kind, str(one), str(other))
+                yield Difference(source_name, "", column.name, kind, _text(one), _text(other))
     for name in columns:
         yield Difference(source_name, "", name, "column_extra", "", columns[name].type_sql)
-    for part in _PARTS:
-        yield from _compare_part(source_name, part, _parts(expected, part, schema), _parts(actual, part, actual_schema))
+    # Statements that name no columns go by their order.
+    order = [column.name for column in actual.columns if column.name in common]
+    if order != common:
+        yield Difference(source_name, "", "", "column_order_changed", ", ".join(common), ", ".join(order))
+
+
+def _text(value: object) -> str:
+    return "none" if value is None else str(value)
 
 
 def _parts(table: TargetTable, part: str, schema: str) -> dict[str, dict[str, Any]]:
@@ -101,13 +252,18 @@ def _parts(table: TargetTable, part: str, schema: str) -> dict[str, dict[str, An
     found = {}
     for each in getattr(table, part):
         definition = asdict(each)
-        if definition["name"].startswith(OUR_TRIGGERS) and part == "triggers":
+        if part == "triggers" and is_ours(definition["name"], definition["sql"]):
             continue
         definition["sql"] = _without_schema(definition["sql"], schema)
         if definition.get("parent_schema") == schema:
             definition["parent_schema"] = ""
         found[definition["name"]] = definition
     return found
+
+
+def is_ours(name: str, sql: str) -> bool:
+    """Whether a trigger is one of the change queue's: by its name alone a stranger's could pass for ours."""
+    return name.startswith(OUR_TRIGGERS) and f" EXECUTE FUNCTION {LEDGER_SCHEMA}." in sql
 
 
 def _without_schema(sql: str, schema: str) -> str:
@@ -120,89 +276,10 @@ def _without_schema(sql: str, schema: str) -> str:
 def _compare_part(
     table: str, part: str, expected: Mapping[str, dict[str, Any]], actual: Mapping[str, dict[str, Any]]
 ) -> Iterator[Difference]:
-    kind = _KINDS[part]
+    kind = _PARTS[part]
     for name in sorted(expected.keys() | actual.keys()):
         one, other = expected.get(name), actual.get(name)
         if one == other:
             continue
         what = "missing" if other is None else "extra" if one is None else "changed"
         yield Difference(table, "", name, f"{kind}_{what}", one["sql"] if one else "", other["sql"] if other else "")
-
-
-def _compare_existing(cursor: Cursor, plan: MovePlan, actual: TargetSchema) -> Iterator[Difference]:
-    for table in existing.loaded_tables(plan):
-        if not actual.has(table.target_name):
-            yield Difference(table.name, "", "", "table_missing", table.target_name, "")
-    before = _snapshot_before(cursor, plan)
-    if before is None:
-        return
-    after = existing.snapshot(cursor, plan.target_schema)
-    for document in (before, after):
-        for entry in document["tables"]:
-            entry["triggers"] = [t for t in entry["triggers"] if not t["name"].startswith(OUR_TRIGGERS)]
-    sources = {table.target_name: table.name for table in plan.tables}
-    for name in existing.changed_tables(before, after, existing.not_valid_keys(plan)):
-        yield Difference(sources.get(name, name), "", "", "definition_changed", "", "")
-
-
-def _snapshot_before(cursor: Cursor, plan: MovePlan) -> dict[str, Any] | None:
-    record = ledger.latest_run(cursor)
-    if record is None or record.plan_digest != plan.digest:
-        return None
-    kept = ledger.saved(cursor, record.run_key, existing.SNAPSHOT).get(plan.target_schema)
-    found: dict[str, Any] | None = kept["schema"] if kept else None
-    return found
-
-
-def count_orphans(cursor: Cursor, plan: MovePlan) -> tuple[Difference, ...]:
-    """Rows without a parent, by anti-join, whatever PostgreSQL believes of the key.
-
-    A validated key with orphans is a difference 'orphans' (with their number); one that is NOT VALID says that
-    orphans were accepted, and they are listed in the plan.
-    """
-    found = []
-    schema = read_schema(cursor, plan.target_schema, count_rows=False)
-    loaded = {table.target_name: table.name for table in existing.loaded_tables(plan)}
-    for table in schema.tables:
-        if table.name not in loaded:
-            continue
-        for key in table.foreign_keys:
-            if not key.validated:
-                continue
-            child, parent = qualified(schema.name, table.name), qualified(key.parent_schema, key.parent_table)
-            pairs = list(zip(key.columns, key.parent_columns, strict=True))
-            given = " AND ".join(f"c.{quote(one)} IS NOT NULL" for one, _ in pairs)
-            same = " AND ".join(f"p.{quote(other)} = c.{quote(one)}" for one, other in pairs)
-            count = scalar(
-                cursor,
-                f"SELECT count(*) FROM {child} c WHERE {given} AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE {same})",
-            )
-            if count:
-                found.append(Difference(loaded[table.name], "", key.name, "orphans", "0", str(count)))
-    return tuple(found)
-
-
-def compare_sequences(
-    cursor: Cursor, plan: MovePlan, source_sequences: Mapping[str, int], *, may_be_ahead: bool
-) -> tuple[Difference, ...]:
-    """Each must be as the load leaves it; once rows have changed since the switch, only not behind."""
-    found = []
-    states = sequences.expected_states(cursor, plan, plan.target_schema, source_sequences)
-    for sequence, (use, wanted) in states.items():
-        there = sequences.current_state(cursor, sequence)
-        ahead = (there.last_value + there.is_called) >= (wanted.last_value + wanted.is_called)
-        if there == wanted or (may_be_ahead and ahead):
-            continue
-        kind = "sequence_changed" if ahead else "sequence_behind"
-        found.append(
-            Difference(use.table, "", use.column, kind, _state(wanted), _state(there)),
-        )
-    return tuple(found)
-
-
-def _state(state: sequences.SequenceState) -> str:
-    return f"{state.last_value}, {'called' if state.is_called else 'not called'}"
-
-
-def table_exists(cursor: Cursor, schema: str, name: str) -> bool:
-    return bool(rows(cursor, "SELECT to_regclass(%s)", (qualified(schema, name),))[0][0])

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg2
 
 from migrations_app.engine import ledger, sequences
+from migrations_app.engine.compare_facts import read_facts
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.pg_names import LEDGER_SCHEMA, literal, qualified, quote
 from migrations_app.engine.plan import EMPTY_THEN_LOAD, MovePlan, TablePlan
@@ -123,6 +124,7 @@ def snapshot(cursor: Cursor, schema: str) -> dict[str, Any]:
     document = asdict(read_schema(cursor, schema, count_rows=False))
     for table in document["tables"]:
         del table["rows"], table["version_rows"]
+    document["facts"] = [asdict(fact) for fact in read_facts(cursor, schema)]
     plain: dict[str, Any] = json.loads(json.dumps(document))
     return plain
 

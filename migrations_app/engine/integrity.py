@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from migrations_app.engine.compare_constraints import compare_sequences, count_orphans
 from migrations_app.engine.compare_encrypted import check_encrypted
-from migrations_app.engine.compare_schema import compare_sequences, count_orphans, table_exists
 from migrations_app.engine.control import Control
 from migrations_app.engine.decrypt import DecryptCheck
 from migrations_app.engine.plan import MovePlan
@@ -42,21 +42,11 @@ def check_integrity(
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         with cancelling(connection, control), transaction(connection, "checking integrity") as cursor:
             found = [*compare_sequences(cursor, plan, {}, may_be_ahead=True), *count_orphans(cursor, plan)]
-            present = {table.name: table_exists(cursor, plan.target_schema, table.target_name) for table in plan.tables}
-            results = [
-                check_encrypted(
-                    connection, plan, column, environment, control, present=present.get(column.table, False)
-                )
-                for column in plan.encrypted
-            ]
+            results = [check_encrypted(connection, plan, column, environment, control) for column in plan.encrypted]
     finally:
         connection.close()
     problems = [f"{d.table}.{d.column}: {d.kind.replace('_', ' ')} {d.target_value or ''}".strip() for d in found]
-    problems += [
-        f"{r.check.table}.{r.check.column}: {r.check.cells - r.check.opened:,} cells don't open"
-        for r in results
-        if r.differences
-    ]
+    problems += [f"{r.check.table}.{r.check.column}: {r.failed:,} cells don't open" for r in results if r.failed]
     inconclusive = [
         f"{r.check.table}.{r.check.column}: {r.check.inconclusive}" for r in results if r.check.inconclusive
     ]

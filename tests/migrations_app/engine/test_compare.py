@@ -155,11 +155,27 @@ def test_orphans_behind_a_validated_key_are_found(source_file: Path, loaded: Tar
     assert ("person_city", "orphans", "13") in kinds
 
 
-def test_objects_are_compared_without_any_trace_of_ours(source_file: Path, loaded: TargetUrl, hand: Look) -> None:
+def test_without_any_trace_of_ours_what_the_rows_refuse_is_told_from_what_was_lost(
+    source_file: Path, loaded: TargetUrl, hand: Look
+) -> None:
     clean.remove_traces(loaded, RUN)
-    differences = found(check(source_file, loaded))
-    # Without the ledger nobody knows that the data refused this check: that it isn't there is then a difference.
-    assert differences == [("person", "", "score_small", "check_missing")]
+    result = check(source_file, loaded)
+    assert result.equal
+    left = {(each.kind, each.name): each.why for each in result.objects if not each.carried}
+    assert left["check", "score_small"] == "rows of the table violate it (SQLSTATE 23514)"
+    assert 'column "nosuch" does not exist' in left["view", "wrong"]
+    assert hand.schemas() == []
+    hand.run("ALTER TABLE person DROP CONSTRAINT score_known")
+    assert found(check(source_file, loaded)) == [("person", "", "score_known", "check_missing")]
+
+
+def test_an_object_counts_as_carried_only_when_it_is_there_as_planned(
+    source_file: Path, loaded: TargetUrl, hand: Look
+) -> None:
+    hand.run("DROP INDEX city_name; ALTER TABLE city ALTER name DROP NOT NULL; DROP TABLE note; DROP VIEW two")
+    left = {(each.kind, each.name) for each in check(source_file, loaded).objects if not each.carried}
+    refused = {("check", "score_small"), ("view", "wrong"), ("trigger", "touch")}
+    assert left == refused | {("index", "city_name"), ("not_null", "name"), ("view", "two")}
 
 
 def test_all_differences_are_counted_though_few_are_listed(source_file: Path, loaded: TargetUrl, hand: Look) -> None:

@@ -21,6 +21,7 @@ from migrations_app.engine.target import Connection, Cursor, application_name, c
 from migrations_app.engine.target_url import TargetUrl
 
 LEASE_SECONDS = 15.0
+OUTAGE_SECONDS = 60.0  # how long the target may be out of reach before the work on it is given up
 CLAIM_LOCK = 7_311_942_001  # advisory lock that guards the claim alone
 _NEW_HOLDER_WAITS = 10.0  # seconds for the backends of older tokens to be gone
 
@@ -202,7 +203,9 @@ def _lost(lease: Lease) -> Fenced:
 def kept(url: TargetUrl, lease: Lease, control: Control) -> Iterator[None]:
     """Renew the lease from a thread while inside; when that fails for good, `control.stop` is set.
 
-    Renewed every third of its time, and tried again until it has lapsed: a restart of the server is survived.
+    Renewed every third of its time. While the target can't be reached it is tried again for OUTAGE_SECONDS, longer
+    than the lease itself: an expiry that has passed harms nobody, since the fence is in the target, where others claim
+    too. Whoever claims first wins, and we learn it from the renewal (Fenced).
     """
     done = threading.Event()
     keeper = threading.Thread(target=_keep, args=(url, lease, control, done), name="causeway-lease", daemon=True)
@@ -216,7 +219,8 @@ def kept(url: TargetUrl, lease: Lease, control: Control) -> Iterator[None]:
 
 def _keep(url: TargetUrl, lease: Lease, control: Control, done: threading.Event) -> None:
     connection: Connection | None = None
-    good_until = time.monotonic() + lease.seconds
+    patience = max(lease.seconds, OUTAGE_SECONDS)
+    good_until = time.monotonic() + patience
     pause = lease.seconds / 3
     while not done.wait(pause):
         started = time.monotonic()
@@ -225,7 +229,7 @@ def _keep(url: TargetUrl, lease: Lease, control: Control, done: threading.Event)
                 connection if connection and not connection.closed else connect(url, application_name="", lease=lease)
             )
             renew(connection, lease)
-            good_until, pause = started + lease.seconds, lease.seconds / 3
+            good_until, pause = started + patience, lease.seconds / 3
         except EngineError as error:
             if connection is not None:
                 connection.close()

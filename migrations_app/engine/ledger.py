@@ -174,6 +174,14 @@ def chunks_done(cursor: Cursor, run_key: str) -> dict[str, dict[int, int]]:
     return done
 
 
+def weight(cursor: Cursor, run_key: str) -> int:
+    """A number that grows with every chunk and object that the target holds; 0 before the run has begun."""
+    if not exists(cursor):
+        return 0
+    counts = "SELECT count(*) FROM causeway.{} WHERE run_key = %s"
+    return sum(int(scalar(cursor, counts.format(table), (run_key,))) for table in ("run", "chunk", "object"))
+
+
 def record_object(cursor: Cursor, run_key: str, record: ObjectRecord) -> None:
     cursor.execute(
         "INSERT INTO causeway.object VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (run_key, kind, source_table, name)"

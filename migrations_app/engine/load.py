@@ -1,5 +1,7 @@
 """Loads an export into the target: begin, rows, objects, end. Killed anywhere, the same call goes on from the ledger.
 
+The target may restart or drop our sessions at any moment: the load waits for it and goes on (outage.py).
+
 Mode `create` works in a hidden schema and publishes in its last transaction. Mode `existing` puts obstacles aside in
 its first transaction and back in its last. Both transactions hold the ledger's entry, so a resumed run knows.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migrations_app.engine import clean, ddl, existing, ledger, sequences
 from migrations_app.engine.build import analyze, build_objects
@@ -18,6 +20,7 @@ from migrations_app.engine.export_reader import Export
 from migrations_app.engine.lease import Lease, assert_held
 from migrations_app.engine.ledger import ObjectRecord
 from migrations_app.engine.load_rows import Loading, load_rows
+from migrations_app.engine.outage import through_outages
 from migrations_app.engine.pg_names import load_schema
 from migrations_app.engine.plan import MODE_CREATE, MovePlan
 from migrations_app.engine.target import Cursor, application_name, cancelling, connect, transaction
@@ -32,6 +35,7 @@ class LoadResult:
     objects: tuple[ObjectRecord, ...]
     seconds: dict[str, float] = field(default_factory=dict)
     resumed: bool = False  # an earlier attempt had begun (or ended) the work
+    outages: int = 0  # how often the target went away meanwhile
 
 
 def check_target(plan: MovePlan, url: TargetUrl, *, run_key: str = "") -> None:
@@ -70,35 +74,61 @@ def load_export(
     """Load every row and object of the plan. The caller holds the lease and keeps it renewed (lease.kept).
 
     A failure or cancellation removes what was loaded, unless `keep_on_failure` (then the same call resumes). After
-    Fenced nothing is removed: the new holder goes on. Raises FindingsRefused, Refused, Failed, Cancelled, Fenced.
+    Fenced nothing is removed: the new holder goes on. An outage of the target is waited out (through_outages).
+    Raises FindingsRefused, Refused, Failed, Cancelled, Fenced.
     """
     control = control or Control()
     if plan.open_findings:
         raise FindingsRefused(plan.open_findings)
     schema = load_schema(run_key) if plan.mode == MODE_CREATE else plan.target_schema
-    loading = Loading(plan, url, run_key, lease, schema)
-    seconds: dict[str, float] = {}
-    begun_before = _begin(export, loading)
+    work = _Work(export, Loading(plan, url, run_key, lease, schema), jobs, control)
     try:
-        if begun_before == ledger.LOADED:
-            return _result(loading, seconds, resumed=True)
-        _timed(seconds, "load", lambda: load_rows(export, loading, jobs=jobs, control=control))
-        _timed(seconds, "index", lambda: build_objects(loading, jobs=jobs, control=control))
-        _timed(seconds, "analyze", lambda: analyze(loading, control))
-        _timed(seconds, "publish", lambda: _finish(export, loading, control))
-        return _result(loading, seconds, resumed=begun_before == ledger.LOADING)
+        return through_outages(
+            work.go_on, url, control, lease=lease, done=lambda cursor: ledger.weight(cursor, run_key)
+        )
     except Fenced:
         raise
     except EngineError as error:
-        if not keep_on_failure:
-            _remove(loading, error)
+        if work.begun in ("", ledger.LOADING) and not keep_on_failure:
+            _remove(work.loading, error)
         raise
 
 
-def _timed(seconds: dict[str, float], phase: str, work: Callable[[], object]) -> None:
-    started = time.monotonic()
-    work()
-    seconds[phase] = round(time.monotonic() - started, 3)
+@dataclass
+class _Work:
+    """One call of load_export(). go_on() may be repeated after an outage: each phase does what the ledger lacks."""
+
+    export: Export
+    loading: Loading
+    jobs: int
+    control: Control
+    begun: str | None = None  # what this call found: None before it looked, '' nothing, else the ledger's state
+    rounds: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def go_on(self) -> LoadResult:
+        loading, control = self.loading, self.control
+        self.rounds += 1
+        state = _begin(self.export, loading)
+        if self.begun is None:
+            self.begun = state
+        if state != ledger.LOADED:
+            self._timed("load", lambda: load_rows(self.export, loading, jobs=self.jobs, control=control))
+            self._timed("index", lambda: build_objects(loading, jobs=self.jobs, control=control))
+            self._timed("analyze", lambda: analyze(loading, control))
+            self._timed("publish", lambda: _finish(self.export, loading, control))
+        result = _result(loading, self.seconds, resumed=self.begun != "")
+        return replace(result, outages=self.rounds - 1)
+
+    def weight(self, cursor: Cursor) -> int:
+        return ledger.weight(cursor, self.loading.run_key)
+
+    def _timed(self, phase: str, work: Callable[[], object]) -> None:
+        started = time.monotonic()
+        try:
+            work()
+        finally:
+            self.seconds[phase] = round(self.seconds.get(phase, 0.0) + time.monotonic() - started, 3)
 
 
 def _begin(export: Export, loading: Loading) -> str:

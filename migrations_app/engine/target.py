@@ -152,7 +152,10 @@ def database_failed(error: psycopg2.Error, doing: str) -> EngineError:
 
 
 def _lost(error: psycopg2.Error) -> bool:
-    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+    """Without an SQLSTATE nothing came from the server. psycopg2 uses the bare class when a COPY's connection broke."""
+    return (
+        isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError) or type(error) is psycopg2.DatabaseError
+    )
 
 
 def _safe_words(error: psycopg2.Error) -> str:

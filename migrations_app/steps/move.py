@@ -12,6 +12,7 @@ from migrations_app.engine.errors import Refused
 from migrations_app.engine.export_reader import open_export
 from migrations_app.engine.fingerprint import fingerprint
 from migrations_app.engine.load import load_export
+from migrations_app.engine.outage import through_outages
 from migrations_app.engine.sqlite_source import open_source
 from migrations_app.models.states import OnLapse, Phase
 from migrations_app.steps import workplace
@@ -41,8 +42,12 @@ class Load(Step):
         run = context.run
         url = workplace.target_url_of(run)
         exported = open_export(Path(context.facts["export"]["directory"]))
-        lease = target_lease.claim(
-            url, run.run_key, holder_of(context), wait_seconds=_LEASE_WAIT, control=context.control
+        lease = through_outages(
+            lambda: target_lease.claim(
+                url, run.run_key, holder_of(context), wait_seconds=_LEASE_WAIT, control=context.control
+            ),
+            url,
+            context.control,
         )
         try:
             with target_lease.kept(url, lease, context.control):
@@ -88,12 +93,17 @@ class Verify(Step):
                 "Find who writes, then roll back or resume from the final backup.",
             )
         with open_source(path, context.control) as source:
-            result = verify(
-                source,
-                workplace.move_plan(run.plan),
-                workplace.target_url_of(run),
-                control=context.control,
-                environment=workplace.key_environment(run.application),
+            url = workplace.target_url_of(run)
+            result = through_outages(
+                lambda: verify(
+                    source,
+                    workplace.move_plan(run.plan),
+                    url,
+                    control=context.control,
+                    environment=workplace.key_environment(run.application),
+                ),
+                url,
+                context.control,
             )
         evidence = result.to_document()
         if not result.equal:

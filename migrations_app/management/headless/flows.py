@@ -14,6 +14,7 @@ from migrations_app.engine.compare import VerifySource, verify
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.export import export_source, open_export
 from migrations_app.engine.export_reader import Export
+from migrations_app.engine.outage import through_outages
 from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING, MovePlan
 from migrations_app.engine.rebuild import rebuild_source
 from migrations_app.engine.report import DIFFERENT, EXPORTED, LOADED, PLANNED, VERIFIED
@@ -86,7 +87,9 @@ def _export_folder(asked: Path | None, run_key: str) -> Iterator[Path]:
 
 def _verify(job: Job, source: VerifySource, plan: MovePlan, url: TargetUrl) -> None:
     with job.phase("verify"):
-        result = verify(source, plan, url, control=job.control, environment=os.environ)
+        result = through_outages(
+            lambda: verify(source, plan, url, control=job.control, environment=os.environ), url, job.control
+        )
     job.report.verified = result
     job.report.records = job.report.records or result.objects
     job.report.outcome = VERIFIED if result.equal else DIFFERENT

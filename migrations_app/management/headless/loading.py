@@ -11,6 +11,7 @@ from migrations_app.engine.errors import EngineError, Fenced
 from migrations_app.engine.export_reader import Export
 from migrations_app.engine.lease import LEASE_SECONDS
 from migrations_app.engine.load import LoadResult, check_target, load_export
+from migrations_app.engine.outage import through_outages
 from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.target import connect, transaction
 from migrations_app.engine.target_url import TargetUrl
@@ -27,7 +28,7 @@ def load_under_lease(job: Job, export: Export, plan: MovePlan, url: TargetUrl, *
     """
     with job.phase("load"):
         check_target(plan, url, run_key=run_key)
-        held = _claim(job, url, run_key)
+        held = through_outages(lambda: _claim(job, url, run_key), url, job.control)
         try:
             with lease.kept(url, held, job.control):
                 result = load_export(export, plan, url, run_key=run_key, lease=held, jobs=jobs, control=job.control)
@@ -36,7 +37,7 @@ def load_under_lease(job: Job, export: Export, plan: MovePlan, url: TargetUrl, *
         except EngineError:
             _release_and_forget(job, url, held)
             raise
-        lease.release(url, held)
+        through_outages(lambda: lease.release(url, held), url, job.control)
     _record(job, result)
 
 
@@ -53,6 +54,10 @@ def _record(job: Job, result: LoadResult) -> None:
         job.report.seconds[f"load.{phase}"] = seconds
     if result.resumed:
         job.remark("An earlier attempt had begun this load: it was taken up where it stood.")
+    if result.outages:
+        job.remark(
+            f"The target went away {result.outages} time(s) while rows were loaded; the load waited and went on."
+        )
 
 
 def _release_and_forget(job: Job, url: TargetUrl, held: lease.Lease) -> None:

@@ -1,133 +1,94 @@
-"""Speed as ratios in one run, on a generated database of the sample application: `python -m bench [--employees N]`.
+"""Speed against the floor and against peers, as ratios in one run: `python -m bench`.
 
-The floor is PostgreSQL's own way with ready-made text: pg_restore of an uncompressed dump on two connections, indexes
-included, then ANALYZE. Seconds depend on the machine and stand beside the ratios only to be read with them.
+Seconds depend on the machine; ratios between paths that took turns on it hardly do. `--memory` asks instead whether
+memory grows with the data. See docs/reference/speed.md, which `--write` brings up to date.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import secrets
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine.compare import verify
-from migrations_app.engine.control import Control
-from migrations_app.engine.export import export_source
-from migrations_app.engine.export_reader import open_export
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.load import load_export
-from migrations_app.engine.plan import MODE_CREATE, MovePlan
-from migrations_app.engine.planning import make_plan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import parse_target_url
-
-ROOT = Path(__file__).resolve().parents[1]
+from bench import page
+from bench.child import PathFailed
+from bench.contest import Contest
+from bench.generate import generate
+from bench.memory import measure_memory, memory_table
+from controlplane.embedded import EmbeddedError, EmbeddedPostgres
 
 
 def main() -> int:
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="causeway-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # the server's user must pass through
-        source = _generate(folder, options.employees)
-        with EmbeddedPostgres(folder / "postgres") as server:
-            rounds = [_round(server, source, folder, number) for number in range(options.rounds)]
-    print(_table(source_bytes=rounds[0]["bytes"], rounds=rounds))
+    options.work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="causeway-bench-", dir=options.work) as name:
+        work = Path(name)
+        work.chmod(0o711)  # the server's user must pass through
+        try:
+            with EmbeddedPostgres(work / "postgres", bindir=options.postgres) as server:
+                _measure_memory(server, work, options) if options.memory else _measure_speed(server, work, options)
+        except (EmbeddedError, PathFailed) as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 1
     return 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--employees", type=int, default=20_000, help="size of the generated database")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds; the median counts")
+    parser.add_argument("--scale", type=float, default=1.0, help="size of the generated database; 1 is 400 MB")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; their median counts")
+    parser.add_argument("--source", type=Path, help="measure with this SQLite file instead; it is only read")
+    parser.add_argument("--postgres", type=Path, metavar="DIR", help="programs of another PostgreSQL, 15 or newer")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()), help="where files and server go")
+    parser.add_argument("--no-peers", action="store_true", help="only ours and the floor; nothing is installed")
+    parser.add_argument("--memory", action="store_true", help="peak memory at each of --scales instead of speed")
+    parser.add_argument("--scales", type=_scales, default=(1.0, 10.0), metavar="1,10", help="for --memory")
+    parser.add_argument("--write", action="store_true", help="write the figures into docs/reference/speed.md")
     return parser.parse_args()
 
 
-def _generate(folder: Path, employees: int) -> Path:
-    source = folder / "source.db"
-    size = ["--employees", str(employees), "--requests", str(employees * 3), "--details", str(employees * 12)]
-    subprocess.run([sys.executable, str(ROOT / "demo" / "generate.py"), str(source), *size], check=True)
-    return source
+def _scales(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
 
 
-def _round(server: EmbeddedPostgres, source: Path, folder: Path, number: int) -> dict[str, float]:
-    """Seconds of each phase in one round: ours first, then the floor from a dump of what we loaded."""
-    ours, floor = f"ours_{number}", f"floor_{number}"
-    for database in (ours, floor):
-        server.create_database(database)
-    seconds: dict[str, float] = {"bytes": source.stat().st_size}
-    url, control = parse_target_url(server.url(ours)), Control()
-    directory = folder / f"export-{number}"
-    with open_source(source, control) as opened:
-        plan: MovePlan = _timed(seconds, "plan", lambda: make_plan(opened, mode=MODE_CREATE, control=control))
-        taken = fingerprint(source, control)
-        _timed(seconds, "export", lambda: export_source(opened, plan, directory, control, taken))
-        key = secrets.token_hex(4)
-        _timed(
-            seconds,
-            "load",
-            lambda: load_export(open_export(directory), plan, url, run_key=key, lease=None, jobs=2, control=control),
-        )
-        result = _timed(seconds, "verify", lambda: verify(opened, plan, url, control=control))
-        if not result.equal:
-            raise SystemExit(f"{result.difference_count} differences: these seconds would mean nothing")
-    _floor(server, ours, floor, folder / f"dump-{number}", seconds)
-    for database in (ours, floor):
-        server.drop_database(database)
-    return seconds
+def _measure_speed(server: EmbeddedPostgres, work: Path, options: argparse.Namespace) -> None:
+    source = options.source.resolve() if options.source else work / "source.db"
+    if options.source is None:
+        _say(f"generating at scale {options.scale:g}")
+        generate(source, options.scale)
+    busy = os.getloadavg()[0]
+    contest = Contest(server, source, work, _say)
+    contest.prepare(with_peers=not options.no_peers)
+    for number in range(options.rounds):
+        _say(f"round {number + 1} of {options.rounds}")
+        contest.round(number)
+    if not options.no_peers:
+        contest.samples()
+    version = server.execute("SHOW server_version")[0][0]
+    text = page.ratios_section(contest.results, rounds=options.rounds, server=version, busy=busy)
+    _conclude("ratios", text, options)
 
 
-def _floor(server: EmbeddedPostgres, loaded: str, empty: str, dump: Path, seconds: dict[str, float]) -> None:
-    tool, password = server.bindir, {**os.environ, "PGPASSWORD": _password(server.url(loaded))}
-    where = ["--host", "127.0.0.1", "--port", str(server.port), "--username", "postgres"]
-    dumping = [str(tool / "pg_dump"), *where, "-Fd", "-j2", "-Z0", "--schema", "public", "-f", str(dump), loaded]
-    subprocess.run(dumping, env=password, check=True)
-    restoring = [str(tool / "pg_restore"), *where, "-j2", "--clean", "--if-exists", "-d", empty, str(dump)]
-    begun = time.monotonic()
-    subprocess.run(restoring, env=password, check=True)
-    server.execute("ANALYZE", database=empty)
-    seconds["floor"] = time.monotonic() - begun
+def _measure_memory(server: EmbeddedPostgres, work: Path, options: argparse.Namespace) -> None:
+    found = measure_memory(server, work, options.scales, _say)
+    _conclude("memory", f"{memory_table(found)}\n\n{page.machine()}.", options)
 
 
-def _password(url: str) -> str:
-    return parse_target_url(url).password
+def _conclude(section: str, text: str, options: argparse.Namespace) -> None:
+    print(text)
+    if options.write:
+        page.write_section(section, text)
+        _say(f"written to {page.PAGE}")
 
 
-def _timed(seconds: dict[str, float], phase: str, work: Callable[[], Any]) -> Any:
-    begun = time.monotonic()
-    answer = work()
-    seconds[phase] = time.monotonic() - begun
-    return answer
+_BEGUN = time.monotonic()
 
 
-def _table(source_bytes: float, rounds: list[dict[str, float]]) -> str:
-    def median(*phases: str) -> float:
-        return statistics.median(sum(one[phase] for phase in phases) for one in rounds)
-
-    floor = median("floor")
-    rows = [
-        ("floor: pg_restore -j 2 and ANALYZE", ("floor",)),
-        ("load of JSON Lines with indexes", ("load",)),
-        ("export and load with indexes", ("export", "load")),
-        ("plan, export, load, every cell verified", ("plan", "export", "load", "verify")),
-    ]
-    lines = [
-        f"{source_bytes / 1e6:,.0f} MB of SQLite, median of {len(rounds)}",
-        "",
-        "| path | s | x floor |",
-        "|---|---|---|",
-    ]
-    lines += [f"| {name} | {median(*phases):.1f} | {median(*phases) / floor:.2f} |" for name, phases in rows]
-    return "\n".join(lines)
+def _say(text: str) -> None:
+    print(f"[{time.monotonic() - _BEGUN:6.0f} s] {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

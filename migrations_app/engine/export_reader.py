@@ -101,9 +101,10 @@ def column_getter(table: ExportTable, columns: Sequence[str] | None) -> _Selecto
 class Export:
     """A finished export. Made by open_export()."""
 
-    def __init__(self, directory: Path, manifest: Manifest, sha256: str) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, sha256: str, *, known: bool = False) -> None:
         self.directory = directory
         self.manifest = manifest
+        self.known = known  # by its digest: not only whole, but the one that was written then
         self.sha256 = sha256  # of manifest.json, which holds the digests of all else
         self._tables = {table.name: table for table in manifest.tables}
 
@@ -154,4 +155,4 @@ def open_export(directory: Path, expected_sha256: str = "") -> Export:
     manifest, sha256 = read_manifest(directory)
     if expected_sha256 and sha256 != expected_sha256:
         raise Refused("WRONG_EXPORT", f"{directory} is another export than the one expected.", _HINT)
-    return Export(directory, manifest, sha256)
+    return Export(directory, manifest, sha256, known=bool(expected_sha256))

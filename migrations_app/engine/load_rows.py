@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -10,16 +10,17 @@ from dataclasses import dataclass
 
 import psycopg2
 
-from migrations_app.engine import ledger
+from migrations_app.engine import copy_direct, ledger
 from migrations_app.engine.cells import Row
 from migrations_app.engine.control import Control
 from migrations_app.engine.copy_text import LineWriter, describe_row
 from migrations_app.engine.errors import EngineError, Failed
 from migrations_app.engine.export_reader import Export, ExportChunk
 from migrations_app.engine.lease import Lease, assert_held
-from migrations_app.engine.plan import MovePlan
+from migrations_app.engine.plan import MovePlan, TablePlan
 from migrations_app.engine.target import (
     Connection,
+    Cursor,
     application_name,
     cancelling,
     connect,
@@ -29,7 +30,9 @@ from migrations_app.engine.target import (
 )
 from migrations_app.engine.target_url import TargetUrl
 
+DIRECT = True  # tests turn it off, to show that both ways load the same rows
 _BLOCK = 256 * 1024  # bytes gathered before they are handed to libpq
+_VALUE_REFUSED = ("22", "23")  # SQLSTATE classes: data exceptions, integrity constraints
 # Where a COPY failed, in the server's context: 'COPY t, line 3, column c: "value"'. The value is never read on.
 _AT = re.compile(r"^COPY .*?, line (\d+)(?:, column ([^:]*))?", re.MULTILINE)
 
@@ -48,13 +51,26 @@ class Loading:
         return connect(self.url, application_name=application_name(self.run_key, 0), lease=self.lease)
 
 
+@dataclass(frozen=True)
+class _Way:
+    """How a table's lines go in: as they are by `direct_sql`, or, where that is '', cell by cell."""
+
+    writer: LineWriter
+    direct_sql: str
+
+
+def _way(export: Export, loading: Loading, table: TablePlan) -> _Way:
+    # Only of an export that is known to be ours by its digest: nobody looks at what stands in its lines.
+    direct = copy_direct.copy_sql(table, export.table(table.name), loading.schema) if DIRECT and export.known else ""
+    return _Way(LineWriter(table), direct)
+
+
 class CopyStream:
-    """A file to read the lines of one chunk from, made as they are asked for; digests what it gives."""
+    """A file to read the lines of one chunk from, made as they are asked for."""
 
     def __init__(self, writer: LineWriter, rows: Sequence[Row], control: Control) -> None:
         self.error: EngineError | None = None
         self.sent: list[Row] = []  # the rows of the lines given, so that PostgreSQL's line number finds its row
-        self._digest = hashlib.sha256()
         self._blocks = self._make(writer, rows, control)
         self._rest = b""
 
@@ -83,13 +99,8 @@ class CopyStream:
             except EngineError as error:
                 self.error = error
                 raise
-            self._digest.update(self._rest)
         piece, self._rest = self._rest[:size], self._rest[size:]
         return piece
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
 
 
 class _Work:
@@ -130,7 +141,7 @@ def load_rows(export: Export, loading: Loading, *, jobs: int, control: Control) 
     finally:
         connection.close()
     work = _Work(export, loading.plan, done, control)
-    writers = {table.name: LineWriter(table) for table in loading.plan.tables if table.is_loaded}
+    ways = {table.name: _way(export, loading, table) for table in loading.plan.tables if table.is_loaded}
 
     def worker(inner: Control) -> None:
         connection = loading.connect()
@@ -138,7 +149,9 @@ def load_rows(export: Export, loading: Loading, *, jobs: int, control: Control) 
             with cancelling(connection, inner):
                 while (chunk := work.take()) is not None:
                     inner.checkpoint()
-                    work.loaded(chunk.table.name, _load_chunk(connection, loading, writers, chunk, inner))
+                    work.loaded(
+                        chunk.table.name, _load_chunk(connection, loading, ways[chunk.table.name], chunk, inner)
+                    )
         finally:
             connection.close()
 
@@ -146,32 +159,49 @@ def load_rows(export: Export, loading: Loading, *, jobs: int, control: Control) 
     return _count_loaded(loading)
 
 
-def _load_chunk(
-    connection: Connection, loading: Loading, writers: dict[str, LineWriter], chunk: ExportChunk, control: Control
-) -> int:
+def _load_chunk(connection: Connection, loading: Loading, way: _Way, chunk: ExportChunk, control: Control) -> int:
     """One transaction: fence, COPY, ledger. Returns the rows that went in."""
     table = chunk.table.name
-    writer = writers[table]
-    stream = CopyStream(writer, chunk.read(writer.columns), control)
+    csv = copy_direct.csv_lines(chunk.raw()) if way.direct_sql else None
     with transaction(connection, f"loading table {table}") as cursor:
         if loading.lease is not None:
             assert_held(cursor, loading.lease)
-        try:
-            cursor.copy_expert(writer.copy_in_sql(loading.schema), stream, size=_BLOCK)
-        except psycopg2.Error as error:
-            if stream.error is not None:
-                raise stream.error from None
-            control.checkpoint()
-            raise _copy_failed(error, loading.plan, writer, stream) from None
-        count = int(cursor.rowcount)
-        ledger.record_chunk(cursor, loading.run_key, table, chunk.number, count, stream.sha256)
+        count = _copy_directly(cursor, way.direct_sql, csv) if csv is not None else None
+        if count is None:
+            count = _copy_by_cells(cursor, loading, way.writer, chunk, control)
+        ledger.record_chunk(cursor, loading.run_key, table, chunk.number, count, chunk.sha256)
     return count
+
+
+def _copy_directly(cursor: Cursor, sql: str, csv: bytes) -> int | None:
+    """The rows that went in; None where PostgreSQL refused a value: looked at one by one, the cells will tell which."""
+    cursor.execute("SAVEPOINT direct")
+    try:
+        cursor.copy_expert(sql, io.BytesIO(csv), size=_BLOCK)
+    except psycopg2.Error as error:
+        if (error.pgcode or "")[:2] not in _VALUE_REFUSED:
+            raise
+        cursor.execute("ROLLBACK TO SAVEPOINT direct")
+        return None
+    return int(cursor.rowcount)
+
+
+def _copy_by_cells(cursor: Cursor, loading: Loading, writer: LineWriter, chunk: ExportChunk, control: Control) -> int:
+    stream = CopyStream(writer, chunk.read(writer.columns), control)
+    try:
+        cursor.copy_expert(writer.copy_in_sql(loading.schema), stream, size=_BLOCK)
+    except psycopg2.Error as error:
+        if stream.error is not None:
+            raise stream.error from None
+        control.checkpoint()
+        raise _copy_failed(error, loading.plan, writer, stream) from None
+    return int(cursor.rowcount)
 
 
 def _copy_failed(error: psycopg2.Error, plan: MovePlan, writer: LineWriter, stream: CopyStream) -> EngineError:
     """Table, column and row of a value that PostgreSQL refused. Its own message quotes values: not passed on."""
     state = error.pgcode or ""
-    if state[:2] not in ("22", "23"):
+    if state[:2] not in _VALUE_REFUSED:
         return database_failed(error, f"loading table {writer.table.name}")
     found = _AT.search(error.diag.context or "")
     column = (found and found[2]) or error.diag.column_name or ""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.export import ExportResult, export_source
 from migrations_app.engine.fingerprint import Fingerprint, fingerprint
+from migrations_app.engine.plan import Finding
+from migrations_app.engine.planning import check_plan_with_profile
 from migrations_app.engine.sqlite_source import open_source
 from migrations_app.models.states import OnLapse, Phase
 from migrations_app.steps import workplace
@@ -24,7 +27,25 @@ def _export(context: StepContext, taken: Fingerprint) -> ExportResult:
                 "The source's schema is not the one that the plan was made for.",
                 "Roll back, make a new revision of the plan, rehearse it, and have it approved.",
             )
-        return export_source(source, plan, directory, context.control, taken)
+        # Looked at here, in the snapshot that is exported: a value that came since the plan and doesn't fit is told
+        # with table, column and row before anything is loaded, and what is known to fit loads without being parsed.
+        misfits, profile = check_plan_with_profile(plan, source, context.control)
+        if misfits:
+            raise _refusal(misfits)
+        return export_source(
+            source, plan, directory, context.control, taken, profile=profile, jobs=context.run.plan.settings["jobs"]
+        )
+
+
+def _refusal(misfits: Sequence[Finding]) -> Refused:
+    first = misfits[0]
+    row = f" The first is in row {first.row_key}." if first.row_key else ""
+    more = f" {len(misfits) - 1} more column(s) have such values." if len(misfits) > 1 else ""
+    return Refused(
+        first.code,
+        f"{first.message}{row}{more}",
+        "Correct the values in the application, or make a new revision of the plan, rehearse it, and have it approved.",
+    )
 
 
 def _result(context: StepContext, exported: ExportResult, taken: Fingerprint, message: str) -> StepResult:
@@ -37,7 +58,13 @@ def _result(context: StepContext, exported: ExportResult, taken: Fingerprint, me
         "succeeded",
         message,
         evidence=evidence,
-        facts={"export": {"directory": str(exported.directory), "fingerprint": taken.digest}},
+        facts={
+            "export": {
+                "directory": str(exported.directory),
+                "fingerprint": taken.digest,
+                "manifest_sha256": exported.sha256,
+            }
+        },
         files=(MadeFile("export", exported.manifest_path, exported.sha256, exported.manifest_path.stat().st_size),),
     )
 

@@ -41,7 +41,8 @@ class Load(Step):
     def run(self, context: StepContext) -> StepResult:
         run = context.run
         url = workplace.target_url_of(run)
-        exported = open_export(Path(context.facts["export"]["directory"]))
+        made = context.facts["export"]
+        exported = open_export(Path(made["directory"]), made["manifest_sha256"])
         lease = through_outages(
             lambda: target_lease.claim(
                 url, run.run_key, holder_of(context), wait_seconds=_LEASE_WAIT, control=context.control

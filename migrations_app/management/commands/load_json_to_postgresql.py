@@ -16,6 +16,13 @@ class Command(HeadlessCommand):
         arguments.add_target(parser)
         arguments.add_planning(parser, default_mode=None)
         arguments.add_loading(parser)
+        parser.add_argument(
+            "--manifest-sha256",
+            default="",
+            metavar="HEX",
+            help="the digest that the export was reported with: another export is refused, and this one, being known,"
+            " is loaded without parsing every line",
+        )
         parser.add_argument("--verify", action="store_true", help="then compare every cell")
 
     def work(self, job: Job, options: dict[str, Any]) -> None:

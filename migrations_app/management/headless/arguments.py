@@ -16,6 +16,7 @@ from migrations_app.engine.target_url import TargetUrl, parse_target_url
 
 TARGET_VARIABLE = "TARGET_DATABASE_URL"
 MAX_JOBS = 32
+DEFAULT_JOBS = 2
 
 
 def keep_quiet(parser: ArgumentParser) -> None:
@@ -62,7 +63,13 @@ def add_planning(parser: ArgumentParser, *, default_mode: str | None = MODE_CREA
 
 
 def add_loading(parser: ArgumentParser) -> None:
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="connections that load at once; default: 2")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=DEFAULT_JOBS,
+        metavar="N",
+        help=f"threads that export and connections that load at once; default: {DEFAULT_JOBS}",
+    )
     parser.add_argument(
         "--discard-unfinished",
         action="store_true",

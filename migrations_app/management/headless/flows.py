@@ -22,12 +22,14 @@ from migrations_app.engine.single_document import import_single_document, write_
 from migrations_app.engine.sqlite_source import open_source
 from migrations_app.engine.target import connect, inspect_target, transaction
 from migrations_app.engine.target_url import TargetUrl
-from migrations_app.management.headless.arguments import read_choices, read_jobs, read_target
+from migrations_app.management.headless.arguments import DEFAULT_JOBS, read_choices, read_jobs, read_target
 from migrations_app.management.headless.command import Job
-from migrations_app.management.headless.loading import discard_unfinished, load_under_lease
+from migrations_app.management.headless.loading import discard_unfinished, load_under_lease, taken_back_on_failure
 from migrations_app.management.headless.planning import (
     plan_source,
     read_plan_file,
+    refuse_changed,
+    refuse_changed_after_all,
     refuse_open_findings,
     run_key_of,
     snapshot,
@@ -39,24 +41,30 @@ def move_database(job: Job, options: dict[str, Any]) -> None:
     """Plan, snapshot, export, load, verify."""
     jobs = read_jobs(options)
     url = _target_if_needed(job, options)
-    with snapshot(job, options["source"]) as (source, taken):
-        plan = plan_source(job, source, options, url)
+    with snapshot(job, options["source"], must_rest=not options["plan_only"]) as (source, watched):
+        plan, profile = plan_source(job, source, options, url)
         if options["plan_only"] or url is None:
             job.report.outcome = PLANNED
             return
         refuse_open_findings(plan)
-        run_key = run_key_of(taken, plan)
+        run_key = run_key_of(watched.fingerprint, plan)
         if options["discard_unfinished"]:
             discard_unfinished(job, url, run_key)
         with _export_folder(options["export_dir"], run_key) as folder:
             with job.phase("export"):
-                exported = export_source(source, plan, folder, job.control, taken)
+                exported = export_source(
+                    source, plan, folder, job.control, watched.fingerprint, profile=profile, jobs=jobs
+                )
             job.report.rows = dict(exported.tables)
-            load_under_lease(job, open_export(folder, exported.sha256), plan, url, run_key=run_key, jobs=jobs)
+            refuse_changed(job, watched)
+            export = open_export(folder, exported.sha256)
+            loaded = load_under_lease(job, export, plan, url, run_key=run_key, jobs=jobs)
             if options["export_dir"] is not None:
                 job.report.artefacts["export"] = str(folder)
                 job.report.artefacts["manifest_sha256"] = exported.sha256
-        _verify(job, source, plan, url)
+        with taken_back_on_failure(job, loaded, plan, url, run_key):
+            _verify(job, source, plan, url)
+            refuse_changed_after_all(job, watched)
 
 
 def _target_if_needed(job: Job, options: dict[str, Any]) -> TargetUrl | None:
@@ -98,8 +106,9 @@ def _verify(job: Job, source: VerifySource, plan: MovePlan, url: TargetUrl) -> N
 def dump_sqlite_to_json(job: Job, options: dict[str, Any]) -> None:
     """Export a snapshot as a folder of JSON Lines, or as one document."""
     planning = {**options, "schema_mode": MODE_CREATE, "target_schema": "public", "choose": []}
-    with snapshot(job, options["source"]) as (source, taken):
-        plan = plan_source(job, source, planning, None)
+    with snapshot(job, options["source"]) as (source, watched):
+        taken = watched.fingerprint
+        plan, profile = plan_source(job, source, planning, None)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         with job.phase("export"):
             if options["single_file"]:
@@ -109,7 +118,7 @@ def dump_sqlite_to_json(job: Job, options: dict[str, Any]) -> None:
                 job.report.artefacts.update(document=str(path), sha256=document.sha256)
             else:
                 folder = options["output"] or Path(f"data_export_{stamp}")
-                exported = export_source(source, plan, folder, job.control, taken)
+                exported = export_source(source, plan, folder, job.control, taken, profile=profile, jobs=DEFAULT_JOBS)
                 job.report.rows = exported.tables
                 job.report.artefacts.update(export=str(folder), manifest_sha256=exported.sha256)
     job.report.outcome = EXPORTED
@@ -131,7 +140,7 @@ def load_json_to_postgresql(job: Job, options: dict[str, Any]) -> None:
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(workspace(f"load-{os.getpid()}"))
         if is_folder:
-            export = open_export(path)
+            export = open_export(path, options["manifest_sha256"])
         else:
             with job.phase("import"):
                 export = open_export(import_single_document(path, scratch / "export", job.control).directory)
@@ -140,10 +149,11 @@ def load_json_to_postgresql(job: Job, options: dict[str, Any]) -> None:
         run_key = run_key_of(export.fingerprint, plan)
         if options["discard_unfinished"]:
             discard_unfinished(job, url, run_key)
-        load_under_lease(job, export, plan, url, run_key=run_key, jobs=jobs)
+        loaded = load_under_lease(job, export, plan, url, run_key=run_key, jobs=jobs)
         job.report.outcome = LOADED
         if options["verify"]:
-            _verify(job, export, plan, url)
+            with taken_back_on_failure(job, loaded, plan, url, run_key):
+                _verify(job, export, plan, url)
 
 
 def _plan_of_export(job: Job, export: Export, options: dict[str, Any], url: TargetUrl, scratch: Path) -> MovePlan:
@@ -168,13 +178,13 @@ def _plan_of_export(job: Job, export: Export, options: dict[str, Any], url: Targ
     wanted = {**options, "schema_mode": mode, "exclude": [name for name in excluded if name in known]}
     read_choices(options)
     with open_source(rebuilt, job.control) as source:
-        return plan_source(job, source, wanted, url)
+        return plan_source(job, source, wanted, url)[0]
 
 
 def verify_migration(job: Job, options: dict[str, Any]) -> None:
     """Compare the file with the target, by the plan that is kept there, a plan from a file, or one made anew."""
     url = read_target(options)
-    with snapshot(job, options["source"]) as (source, taken):
+    with snapshot(job, options["source"]) as (source, watched):
         if options["plan"] is not None:
             plan = read_plan_file(options["plan"])
             job.remark(f"Compared by the plan in {options['plan']}.")
@@ -182,11 +192,11 @@ def verify_migration(job: Job, options: dict[str, Any]) -> None:
             kept, fingerprint = _kept_plan(url)
             if kept is None:
                 job.remark("The target keeps no plan (schema causeway is gone): it was planned anew.")
-                plan = plan_source(job, source, options, url)
+                plan = plan_source(job, source, options, url)[0]
             else:
                 plan = kept
                 job.remark("Compared by the plan that the target keeps in schema causeway.")
-                if fingerprint != taken.digest:
+                if fingerprint != watched.fingerprint.digest:
                     job.remark("The file has been written to since it was loaded.")
         job.report.plan = plan
         if plan.schema_digest != source.schema.digest:

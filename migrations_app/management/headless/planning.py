@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from migrations_app.engine.errors import FindingsRefused, Refused
-from migrations_app.engine.fingerprint import Fingerprint, fingerprint
+from migrations_app.engine.errors import Failed, FindingsRefused, Refused
+from migrations_app.engine.fingerprint import Fingerprint, Watched, watch
 from migrations_app.engine.plan import MODE_EXISTING, MovePlan, plan_from_document
-from migrations_app.engine.planning import make_plan
+from migrations_app.engine.planning import plan_with_profile
+from migrations_app.engine.profile import Profile
 from migrations_app.engine.sqlite_source import Source, open_source
 from migrations_app.engine.target import connect, read_target_schema, transaction
 from migrations_app.engine.target_schema import TargetSchema
@@ -24,33 +25,66 @@ _MAX_PLAN_BYTES = 256 << 20
 
 
 @contextlib.contextmanager
-def snapshot(job: Job, path: Path) -> Iterator[tuple[Source, Fingerprint]]:
+def snapshot(job: Job, path: Path, *, must_rest: bool = False) -> Iterator[tuple[Source, Watched]]:
     """The file, open in one read transaction, and what its bytes were at that moment.
 
-    Other processes may write in WAL mode; then the snapshot is exact, but the fingerprint is not that of any one
-    moment, which only means that a killed move will not be resumed. That is said.
+    In a rollback-journal mode writers wait until we are done. In WAL mode they don't: the snapshot is exact, but it is
+    not what the file holds later. That is said; with `must_rest` it is refused (SOURCE_CHANGED).
     """
     with job.phase("fingerprint"):
-        before = fingerprint(path, job.control)
+        watched = watch(path, job.control)
     with open_source(path, job.control) as source:
         with job.phase("fingerprint"):
-            after = fingerprint(path, job.control)
-        if after.digest != before.digest:
-            job.remark(f"{path} is being written to: what is moved is its state of this moment, not what comes later.")
+            changed = watched.changed(job.control)
+        if changed and must_rest:
+            raise source_changed(path)
+        if changed:
+            job.remark(f"{path} is being written to: what is read is its state of this moment, not what comes later.")
+            watched = watch(path, job.control)
         with job.phase("integrity"):
             source.check_integrity(job.control)
-        yield source, after
+        yield source, watched
 
 
-def plan_source(job: Job, source: Source, options: dict[str, Any], url: TargetUrl | None) -> MovePlan:
-    """Make the plan and keep it in the report. Open findings don't raise here; see refuse_open_findings."""
+def refuse_changed(job: Job, watched: Watched) -> None:
+    """Raises Refused SOURCE_CHANGED when the path names other bytes than those that are being read."""
+    with job.phase("fingerprint"):
+        changed = watched.changed(job.control)
+    if changed:
+        raise source_changed(watched.path)
+
+
+_REST = (
+    "Stop the application that writes to it, then run it again. To try out a file that is in use, dump it with"
+    " dump_sqlite_to_json and load the dump."
+)
+
+
+def source_changed(path: Path) -> Refused:
+    what = f"{path} was written to, or replaced, while it was read: what would be moved is not what it holds now."
+    return Refused("SOURCE_CHANGED", what, _REST)
+
+
+def refuse_changed_after_all(job: Job, watched: Watched) -> None:
+    """The last look, when the rows are in the target already. Raises Failed SOURCE_CHANGED."""
+    try:
+        refuse_changed(job, watched)
+    except Refused as refused:
+        raise Failed("SOURCE_CHANGED", refused.message, refused.hint) from None
+
+
+def plan_source(job: Job, source: Source, options: dict[str, Any], url: TargetUrl | None) -> tuple[MovePlan, Profile]:
+    """Make the plan and keep it in the report; what it saw of the values, for the export of the same snapshot.
+
+    Open findings don't raise here; see refuse_open_findings.
+    """
     mode = options["schema_mode"]
     if mode == MODE_EXISTING and url is None:
         raise Refused(
             "TARGET_NEEDED", "Mode existing is planned against the target's tables.", "Name the target with --target."
         )
     with job.phase("plan"):
-        plan = make_plan(
+        plan, profile = plan_with_profile(
             source,
             mode=mode,
             target_schema=options["target_schema"],
@@ -60,7 +94,7 @@ def plan_source(job: Job, source: Source, options: dict[str, Any], url: TargetUr
             control=job.control,
         )
     job.report.plan = plan
-    return plan
+    return plan, profile
 
 
 def _read_target(url: TargetUrl, schema: str) -> TargetSchema:

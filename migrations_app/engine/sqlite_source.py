@@ -242,19 +242,8 @@ class Source:
         """With sqlite3's own decoder in place of ours: only while `work` runs, since it belongs to the connection."""
         self._connection.text_factory = str
         try:
-            with self._errors("reading"):
+            with self._errors("reading"), _care_for_rows():
                 return work()
-        except Refused as error:
-            if error.code == "VALUE_TOO_LARGE":
-                raise NeedsCare from error
-            raise
-        except Failed as error:
-            # Raised by Python's module, not by SQLite, so it bears no code of SQLite's; its text holds the value.
-            if isinstance(error.__cause__, sqlite3.OperationalError) and not hasattr(
-                error.__cause__, "sqlite_errorcode"
-            ):
-                raise NeedsCare from None
-            raise
         finally:
             self._connection.text_factory = _decode_utf8
 
@@ -402,6 +391,19 @@ def _load_schema(connection: sqlite3.Connection) -> None:
             raise
         connection.execute("PRAGMA trusted_schema=ON")
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
+@contextmanager
+def _care_for_rows() -> Iterator[None]:
+    """NeedsCare for a row that is too large, or has text that Python's module can't decode."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # What the module raises itself bears no code of SQLite's, and quotes the value.
+        undecoded = isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorname")
+        if undecoded or getattr(error, "sqlite_errorname", "") == "SQLITE_TOOBIG":
+            raise NeedsCare from None
+        raise
 
 
 def _compare(one: str, two: str) -> int:

@@ -106,6 +106,11 @@ CATALOGUE: dict[str, Kind] = {
     "TARGET_ONLY_VIEW": Kind("A view that only the target has; materialized views are refreshed."),
     "VERSION_TABLE_KEPT": Kind("A schema-version table: the target's rows stay."),
     "VERSIONS_DIFFER": Kind("The heads of the schema-version tables differ.", ("keep_target",)),
+    "NAME_IN_OTHER_CASE": Kind("A table of the target bears the source's name in other letters' case: they are one."),
+    "TARGET_SEARCH_INDEX": Kind(
+        "A search index of PostgreSQL's own, which only the application can fill.", ("skip", "other_columns")
+    ),
+    "PARENT_NOT_MOVED": Kind("Rows refer to a table of the target whose own rows stay."),
     "TARGET_KIND": Kind("The target's relation is no ordinary table.", ("skip",)),
 }
 

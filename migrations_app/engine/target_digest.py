@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 from migrations_app.engine.target import connect, transaction
 from migrations_app.engine.target_catalog import read_schema
-from migrations_app.engine.target_schema import TargetSchema
+from migrations_app.engine.target_schema import TargetSchema, version_heads
 from migrations_app.engine.target_url import TargetUrl
 
 
@@ -23,7 +23,7 @@ def schema_digest(url: TargetUrl, schema: str) -> str:
 
 
 def digest_of_schema(schema: TargetSchema) -> str:
-    """Row counts and the server's version don't count; they aren't part of the definition."""
-    tables = tuple(replace(table, rows=-1) for table in schema.tables)
-    document = asdict(replace(schema, tables=tables, version=0))
+    """Counts of rows, the server's version and the time when a migration was applied aren't part of the definition."""
+    tables = tuple(replace(table, rows=-1, version_rows=version_heads(table)) for table in schema.tables)
+    document = asdict(replace(schema, tables=tables, version=0, fresh=False))
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()

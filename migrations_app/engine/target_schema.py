@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # What a relation is.
@@ -100,13 +101,18 @@ class TargetView:
 
 @dataclass(frozen=True)
 class TargetSchema:
-    """All relations of one schema, sorted by name. `version` is server_version_num."""
+    """All relations of one schema, sorted by name. `version` is server_version_num.
+
+    fresh: the application's schema command has made it a moment ago in an empty database, so that all rows in it are
+    the application's own seeds. Whoever ran the command says so; it can't be read from the catalogs.
+    """
 
     name: str
     tables: tuple[TargetTable, ...]
     views: tuple[TargetView, ...] = ()
     extensions: tuple[str, ...] = ()
     version: int = 0
+    fresh: bool = False
 
     def table(self, name: str) -> TargetTable:
         """The table of that exact name. Raises KeyError."""
@@ -138,4 +144,34 @@ VERSION_TABLES = (
     "__EFMigrationsHistory",
     "typeorm_migrations",
     "SequelizeMeta",
+    # Synapse's: which of its deltas were applied; without them it applies them again.
+    "applied_schema_deltas",
+    "applied_module_schemas",
+    "schema_version",
+    "schema_compat_version",
 )
+
+# Columns that say which schema migration a row of a version table is; its other columns, such as the time when it was
+# applied, differ from place to place.
+_HEADS = (
+    ("version_num",),
+    ("app", "name"),
+    ("version", "file"),
+    ("module_name", "file"),
+    ("version",),
+    ("migration_name",),
+    ("name",),
+    ("MigrationId",),
+)
+
+
+def head_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Those columns of a version table that name a migration; all of them where none is known."""
+    return next((head for head in _HEADS if set(head) <= set(names)), tuple(names))
+
+
+def version_heads(table: TargetTable, names: Sequence[str] = ()) -> tuple[tuple[str, ...], ...]:
+    """What a version table's rows say in the columns `names`, or in its own head columns; sorted, as text."""
+    columns = [column.name for column in table.columns]
+    wanted = [columns.index(name) if name in columns else -1 for name in names or head_columns(columns)]
+    return tuple(sorted(tuple("" if place < 0 else row[place] for place in wanted) for row in table.version_rows))

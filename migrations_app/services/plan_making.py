@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -126,7 +127,7 @@ def _target_schema(plan: MigrationPlan, control: Control) -> Iterator[TargetSche
         connection = connect(scratch, application_name="causeway:plan:0")
         try:
             with target_transaction(connection, "reading the application's schema") as cursor:
-                schema = read_schema(cursor, plan.application.target_schema)
+                schema = replace(read_schema(cursor, plan.application.target_schema), fresh=True)
         finally:
             connection.close()
         yield schema

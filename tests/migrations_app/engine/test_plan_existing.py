@@ -11,6 +11,7 @@ from migrations_app.engine.plan import EMPTY_THEN_LOAD, KEEP_TARGET, LOAD, MODE_
 from migrations_app.engine.planning import make_plan
 from migrations_app.engine.sqlite_source import open_source
 from migrations_app.engine.target import connect, read_target_schema
+from migrations_app.engine.target_digest import digest_of_schema
 from migrations_app.engine.target_schema import (
     TargetColumn,
     TargetForeignKey,
@@ -148,6 +149,72 @@ def test_applied_migrations_are_compared_by_name_not_by_time(tmp_path: Path) -> 
     rows = (("1", "auth", "0001_initial", "2024-01-01 00:00:00+00"),)
     plan = plan_into(build(tmp_path / "t.db", script), table("django_migrations", *columns, rows=1, version_rows=rows))
     assert [finding.code for finding in plan.findings] == ["VERSION_TABLE_KEPT"]
+
+
+def test_a_seed_of_the_applications_own_is_emptied_by_a_rule_that_the_plan_shows(tmp_path: Path) -> None:
+    path = build(tmp_path / "t.db", "CREATE TABLE t(a INT)")
+    seeded, full = table("t", TargetColumn("a", "bigint"), rows=3), table("t", TargetColumn("a", "bigint"), rows=-1)
+    plan = plan_into(path, seeded, fresh=True)
+    found = only(plan, "TARGET_NOT_EMPTY")
+    assert (found.severity, found.choice, plan.table("t").rule) == ("warn", "empty", EMPTY_THEN_LOAD)
+    kept = plan_into(path, seeded, fresh=True, choices=(("TARGET_NOT_EMPTY@t", "keep"),))
+    assert kept.table("t").rule == KEEP_TARGET
+    assert plan_into(path, full, fresh=True).open_findings  # over 10,000 rows are nobody's seed
+
+
+def test_names_that_differ_in_case_alone_are_one(tmp_path: Path) -> None:
+    script = """CREATE TABLE Position("Lock" INT, x INT); CREATE TABLE two(n INT, N2 INT); CREATE TABLE Two2(a INT);
+                INSERT INTO Position VALUES(1, 2); INSERT INTO Two2 VALUES(1)"""
+    target = table("position", TargetColumn("lock", "boolean"), TargetColumn("x", "integer"))
+    unclear = table("two2", TargetColumn("a", "bigint")), table("TWO2", TargetColumn("a", "bigint"))
+    plan = plan_into(build(tmp_path / "t.db", script), target, *unclear)
+    assert [(c.name, c.target_name, c.conversion) for c in plan.table("Position").columns] == [
+        ("Lock", "lock", "boolean"),
+        ("x", "x", "integer"),
+    ]
+    assert only(plan, "NAME_IN_OTHER_CASE").table == "Position" and plan.table("Position").target_name == "position"
+    assert {(f.code, f.table) for f in plan.open_findings} == {("TABLE_MISSING_IN_TARGET", "Two2")}
+
+
+def test_keys_are_checked_under_the_names_that_the_source_has(tmp_path: Path) -> None:
+    script = """CREATE TABLE P("Id" INTEGER PRIMARY KEY); CREATE TABLE c(id INTEGER PRIMARY KEY, "Up" INT, "Tag" TEXT);
+                INSERT INTO c VALUES(1, 9, 'twice'),(2, NULL, 'twice')"""
+    key = TargetForeignKey("c_p", ("up",), "public", "p", ("id",), "FOREIGN KEY (up) REFERENCES p(id)")
+    index = TargetIndex("c_tag", True, False, ("tag",), "CREATE UNIQUE INDEX …")
+    columns = [TargetColumn("id", "bigint", True), TargetColumn("up", "bigint"), TargetColumn("tag", "text")]
+    child = table("c", *columns, foreign_keys=(key,), indexes=(index,))
+    plan = plan_into(build(tmp_path / "t.db", script), child, table("p", TargetColumn("id", "bigint", True)))
+    assert (only(plan, "ORPHANS").column, only(plan, "DUPLICATE_KEYS").column) == ("Up", "Tag")
+
+
+def test_a_parent_whose_own_rows_stay_is_told(tmp_path: Path) -> None:
+    script = "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p INT REFERENCES p); INSERT INTO c VALUES(NULL)"
+    key = TargetForeignKey("c_p", ("p",), "public", "p", ("id",), "FOREIGN KEY (p) REFERENCES p(id)")
+    child = table("c", TargetColumn("p", "bigint"), foreign_keys=(key,))
+    parent = table("p", TargetColumn("id", "bigint", True), rows=2)
+    plan = plan_into(build(tmp_path / "t.db", script), child, parent, choices=(("TARGET_NOT_EMPTY", "keep"),))
+    assert only(plan, "PARENT_NOT_MOVED").table == "c"
+
+
+@pytest.mark.parametrize(("choice", "rule"), [("skip", SKIP), ("other_columns", LOAD)])
+def test_a_search_index_is_one_question_about_its_table(tmp_path: Path, choice: str, rule: str) -> None:
+    script = "CREATE TABLE entry(id INTEGER PRIMARY KEY, body TEXT); INSERT INTO entry VALUES(1, 'cheese')"
+    path = build(tmp_path / "t.db", script)
+    target = table("entry", TargetColumn("id", "bigint", True), TargetColumn("body", "tsvector"))
+    (finding,) = plan_into(path, target).open_findings
+    assert (finding.code, finding.table) == ("TARGET_SEARCH_INDEX", "entry")
+    plan = plan_into(path, target, choices=(("TARGET_SEARCH_INDEX@entry", choice),))
+    assert plan.table("entry").rule == rule and not plan.open_findings
+    assert [column.name for column in plan.table("entry").loaded_columns] == (["id"] if rule == LOAD else [])
+
+
+def test_a_digest_of_the_schema_doesnt_see_when_a_migration_was_applied() -> None:
+    columns = [TargetColumn(name, "text") for name in ("id", "app", "name", "applied")]
+    one = table("django_migrations", *columns, version_rows=(("1", "auth", "0001", "2024-01-01"),))
+    same = replace(one, version_rows=(("7", "auth", "0001", "2025-05-05"),), rows=1)
+    other = replace(one, version_rows=(("1", "auth", "0002", "2024-01-01"),))
+    digests = [digest_of_schema(TargetSchema("public", (each,))) for each in (one, same, other)]
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_naive_times_into_a_zone_and_nulls_into_not_null_are_told(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from migrations_app.engine import conversion_moments as moments
 from migrations_app.engine import conversion_numbers as numbers
 from migrations_app.engine import conversion_structured as structured
 from migrations_app.engine import conversion_texts as texts
-from migrations_app.engine.cells import Row
+from migrations_app.engine.cells import Cell, Row
 from migrations_app.engine.conversion_base import Conversion, Convert, Unfit
-from migrations_app.engine.plan import TablePlan
+from migrations_app.engine.plan import ColumnPlan, TablePlan
 
 __all__ = [
     "Conversion",
@@ -190,16 +190,28 @@ class RowUnfit(Unfit):
         self.column = column
 
 
+def _refusing_null(work: Convert) -> Convert:
+    def convert(cell: Cell) -> str | None:
+        if cell is None:
+            raise Unfit("it is NULL, which the column doesn't take")
+        return work(cell)
+
+    return convert
+
+
+def _of_column(column: ColumnPlan) -> Convert:
+    """Where rows may be left out, NULL in a NOT NULL column is a reason for it; elsewhere the target says it."""
+    work = conversion(column.conversion, column.target_type).convert
+    return _refusing_null(work) if column.not_null and column.on_unfit == "skip_row" else work
+
+
 def row_converter(table: TablePlan) -> Callable[[Row], tuple[str | None, ...] | None]:
     """A function from a row of `table.loaded_columns`, in that order, to its converted texts.
 
     It gives None for a row that the plan leaves out (on_unfit 'skip_row') and raises RowUnfit where the plan has no
     answer: the data has changed since it was made.
     """
-    columns = [
-        (conversion(column.conversion, column.target_type).convert, column.name, column.on_unfit == "skip_row")
-        for column in table.loaded_columns
-    ]
+    columns = [(_of_column(column), column.name, column.on_unfit == "skip_row") for column in table.loaded_columns]
 
     def convert(row: Row) -> tuple[str | None, ...] | None:
         out: list[str | None] = []

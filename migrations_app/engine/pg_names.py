@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 LEDGER_SCHEMA = "causeway"
 LOAD_SCHEMA_PREFIX = "causeway_load_"
+# The mark where a schema goes, or what may hold the same letters without being it: a name or a constant.
+_MARK_OR_QUOTED = re.compile(r"""\{schema\}|"(?:[^"]|"")*"|\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'""", re.DOTALL)
 
 
 def quote(name: str) -> str:
@@ -33,4 +36,4 @@ def load_schema(run_key: str) -> str:
 
 def in_schema(sql: str, schema: str) -> str:
     """The statement of a plan's object with the schema's quoted name in its place."""
-    return sql.replace("{schema}", quote(schema))
+    return _MARK_OR_QUOTED.sub(lambda found: quote(schema) if found[0] == "{schema}" else found[0], sql)

@@ -111,7 +111,7 @@ def _places(source: Source) -> list[str]:
         places.append(table.name)
         places += [f"{table.name}.{column.name}" for column in table.columns]
         places += [f"{table.name}.{', '.join(key.columns)}" for key in table.foreign_keys]
-        places += [f"{table.name}.{','.join(p.name or '' for p in index.columns)}" for index in table.indexes]
+        places += [f"{table.name}.{','.join(p.name for p in index.columns if p.name)}" for index in table.indexes]
         places.append(f"{table.name}.{','.join(table.primary_key)}")
     return places
 

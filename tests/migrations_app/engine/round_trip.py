@@ -1,0 +1,161 @@
+"""Moves a random database there and back, and looks at every cell by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+
+from migrations_app.engine import source_lines
+from migrations_app.engine.compare import verify
+from migrations_app.engine.control import Control
+from migrations_app.engine.errors import Refused
+from migrations_app.engine.export import Export, export_source, open_export
+from migrations_app.engine.fingerprint import Fingerprint
+from migrations_app.engine.load import load_export
+from migrations_app.engine.plan import MODE_CREATE, MovePlan, TablePlan
+from migrations_app.engine.planning import check_plan, plan_with_profile
+from migrations_app.engine.profile import Profile
+from migrations_app.engine.sqlite_source import Source, open_source
+from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from tests.migrations_app.engine.back_again import Back, Form, Stored, affinity_class, is_sound, stored_rows
+from tests.migrations_app.engine.random_databases import Database, quote
+
+# What a file can be refused for as a whole; anything else must be a finding with its place.
+REFUSALS = frozenset({"NO_TABLES", "EMPTY_NAME"})
+_ROUNDS = 6  # of answering findings: one answer may raise the next question
+
+
+class Target:
+    """One database for all examples, emptied before each."""
+
+    def __init__(self, url: str) -> None:
+        self.url: TargetUrl = parse_target_url(url)
+        self.connection = psycopg2.connect(url)
+        self.connection.autocommit = True
+
+    def run(self, sql: str) -> list[tuple[str | None, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def empty(self) -> None:
+        found = self.run("SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname ~ '^(public|causeway)'")
+        for (name,) in found:
+            self.run(f"DROP SCHEMA {name} CASCADE")
+        self.run("CREATE SCHEMA public")
+
+    def texts(self, table: TablePlan) -> list[tuple[str | None, ...]]:
+        """Each loaded cell of a table as PostgreSQL prints it."""
+        columns = ", ".join(f"CAST({quote(c.target_name)} AS text)" for c in table.loaded_columns)
+        return self.run(f"SELECT {columns} FROM public.{quote(table.target_name)}")
+
+
+@contextmanager
+def careful() -> Iterator[None]:
+    """Rows go through Python, cell by cell, instead of being written by SQLite."""
+    source_lines.FAST = False
+    try:
+        yield
+    finally:
+        source_lines.FAST = True
+
+
+def there_and_back(
+    target: Target, database: Database, chooser: int, wanted: Sequence[tuple[str, str]] = ()
+) -> MovePlan | None:
+    """The property itself. Gives the plan that was moved by, None when the move was refused; `wanted` are choices."""
+    target.empty()
+    with tempfile.TemporaryDirectory(prefix="causeway-property-") as name:
+        folder = Path(name)
+        path = database.build(folder / "source.db")
+        with open_source(path) as source:
+            try:
+                source.check_integrity()
+                plan, profile = answered_plan(source, chooser, dict(wanted))
+            except Refused as refusal:
+                assert refusal.code in REFUSALS or (refusal.code == "CORRUPT" and not is_sound(path)), refusal
+                return None
+            if plan.open_findings:
+                assert all(f.table and not f.choices for f in plan.open_findings), plan.open_findings
+                return None
+            assert check_plan(plan, source) == ()
+            move(target, source, plan, profile, folder, chooser)
+        for table in plan.tables:
+            if table.is_loaded:
+                assert_had_back(target, path, plan, table, strict=source.schema.table(table.name).strict)
+    return plan
+
+
+def answered_plan(source: Source, chooser: int, choices: dict[str, str]) -> tuple[MovePlan, Profile]:
+    """A plan with an answer to each question that has answers; `chooser` 0 always takes the first."""
+    for _ in range(_ROUNDS):
+        plan, profile = plan_with_profile(source, mode=MODE_CREATE, choices=sorted(choices.items()), control=Control())
+        for finding in plan.findings:
+            place = ".".join(part for part in (finding.table, finding.column) if part)
+            key = f"{finding.code}@{place}" if place else finding.code
+            if finding.choices and choices.keys().isdisjoint((key, finding.code)):
+                number = zlib.crc32(f"{chooser} {key}".encode()) if chooser else 0
+                choices[key] = finding.choices[number % len(finding.choices)]
+        if dict(plan.choices) == choices:
+            return plan, profile
+    raise AssertionError(f"new questions after {_ROUNDS} rounds of answers")
+
+
+def move(target: Target, source: Source, plan: MovePlan, profile: Profile, folder: Path, chooser: int) -> None:
+    """Export both ways, load, and verify against the file or the export, whichever comes."""
+    made = export_source(source, plan, folder / "fast", Control(), quick_fingerprint(source.path), profile=profile)
+    with careful():
+        again = export_source(source, plan, folder / "careful", Control(), quick_fingerprint(source.path))
+    export = open_export(folder / "fast")
+    assert chunks(export) == chunks(open_export(folder / "careful")), (made.tables, again.tables)
+    load_export(export, plan, target.url, run_key="property", lease=None, jobs=1)
+    result = verify(export if chooser % 2 else source, plan, target.url)
+    assert result.equal, result.differences
+    left = target.run("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'causeway_%'")
+    assert left == []
+
+
+def chunks(export: Export) -> dict[str, bytes]:
+    """The bytes of every file of rows."""
+    return {path.name: path.read_bytes() for path in sorted(export.directory.glob("*.jsonl"))}
+
+
+def quick_fingerprint(path: Path) -> Fingerprint:
+    """Like fingerprint(), without the child process."""
+    raw = path.read_bytes()
+    main = hashlib.sha256(raw).hexdigest()
+    digest = hashlib.sha256("\n".join((main, "", "")).encode()).hexdigest()
+    return Fingerprint(main, len(raw), "", 0, digest)
+
+
+def assert_had_back(target: Target, path: Path, plan: MovePlan, table: TablePlan, *, strict: bool) -> None:
+    """Every row of the file, each cell bit for bit, but for what the plan says is left out or changed by choice."""
+    columns = table.loaded_columns
+    ways = [
+        Back(column, plan.encoding, affinity_class(column.declared_type, strict), made(plan, table.name, column.name))
+        for column in columns
+    ]
+    must: Counter[tuple[Form, ...]] = Counter()
+    may: Counter[tuple[Form, ...]] = Counter()
+    for row in stored_rows(path, table.name, [column.name for column in columns]):
+        promised = tuple(way.promised(cell) for way, cell in zip(ways, row, strict=True))
+        (may if may_be_left_out(ways, row) else must)[promised] += 1
+    arrived = Counter(tuple(way.cell(text) for way, text in zip(ways, row, strict=True)) for row in target.texts(table))
+    assert not must - arrived, (table.name, "rows are missing", must - arrived, columns)
+    assert not arrived - must - may, (table.name, "rows are no longer what they were", arrived - must - may, columns)
+
+
+def may_be_left_out(ways: list[Back], row: tuple[Stored, ...]) -> bool:
+    return any(way.column.on_unfit == "skip_row" and not way.fits(cell) for way, cell in zip(ways, row, strict=True))
+
+
+def made(plan: MovePlan, table: str, column: str) -> frozenset[str]:
+    """The choices made on a column."""
+    return frozenset(f.choice for f in plan.findings if (f.table, f.column) == (table, column))

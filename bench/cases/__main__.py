@@ -81,7 +81,10 @@ class _Cases:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         outcome = first.outcome + (f", then {second.outcome}" if second else "")
-        print(f"[{time.monotonic() - self._begun:5.0f} s] {number}/{total} {path.name}: {outcome}", file=sys.stderr)
+        print(
+            f"[{time.monotonic() - self._begun:5.0f} s] {number}/{total} {path.name}: {outcome} {first.died}",
+            file=sys.stderr,
+        )
         return Case(path.name, facts, first, second, arrival, attempt)
 
     def _our_arrival(self, first: Attempt, second: Attempt | None, yardstick: Path) -> Arrival | None:

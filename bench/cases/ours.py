@@ -91,7 +91,8 @@ class Mover:
         except PathFailed as why:
             return Attempt({}, choices, str(why), questions)
         if not report.exists():
-            return Attempt({}, choices, f"exit status {measured.exit_status} and no report", questions)
+            said = measured.output.strip().rpartition("\n")[2]
+            return Attempt({}, choices, f"exit status {measured.exit_status} and no report: {said}", questions)
         return Attempt(json.loads(report.read_text()), choices, "", questions)
 
 

@@ -17,7 +17,7 @@ help:
 	@echo "make demo         everything up on this machine; ARGS=--fresh begins anew, ARGS=--walkthrough runs it all unattended"
 	@echo "make test         everything that CI runs"
 	@echo "make lint         the part of it that needs no server"
-	@echo "make bench        speed, as ratios"
+	@echo "make bench        speed, as ratios; ARGS=--memory asks whether memory grows"
 	@echo "make chaos        the long fault tests"
 	@echo "make screenshots  every page, both themes, two widths"
 

@@ -68,6 +68,7 @@ def remove_traces(url: TargetUrl, run_key: str) -> None:
         with transaction(connection, "removing our traces") as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (CLAIM_LOCK,))
             if ledger.exists(cursor):
+                existing.drop_seeds(cursor, run_key)
                 ledger.forget(cursor, run_key)
                 if scalar(cursor, "SELECT count(*) FROM causeway.run"):
                     return

@@ -193,6 +193,10 @@ def put_back(cursor: Cursor, plan: MovePlan, run_key: str, source_sequences: Map
     sequences.set_sequences(cursor, plan, plan.target_schema, source_sequences)
     _refresh_views(cursor, plan.target_schema)
     _compare(cursor, plan, run_key, loose)
+
+
+def drop_seeds(cursor: Cursor, run_key: str) -> None:
+    """The seeded rows that put_aside() kept: undo() could need them as long as the run is in the ledger."""
     for seed in ledger.saved(cursor, run_key, SEED):
         cursor.execute(f"DROP TABLE IF EXISTS {qualified(LEDGER_SCHEMA, seed)}")
 

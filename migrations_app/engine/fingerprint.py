@@ -11,6 +11,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Failed, Refused
 
 _POLL_SECONDS = 0.2
+_SIDE_FILES = ("-wal", "-journal")
+# Clocks of file systems tick in milliseconds: what changed so shortly before a look may change again unseen.
+_SETTLED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,55 @@ def fingerprint(path: Path, control: Control | None = None) -> Fingerprint:
         journal_size=journal[0] if journal else 0,
         digest=_digest(main_sha, wal_sha, journal_sha),
     )
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A fingerprint, and how the files looked to the file system just before it was taken."""
+
+    path: Path
+    fingerprint: Fingerprint
+    marks: tuple[tuple[int, ...] | None, ...]
+    settled: bool
+
+    def again(self, control: Control | None = None) -> Fingerprint:
+        """The fingerprint of now: hashed anew unless the file system says that nothing has touched the files.
+
+        It says so by device, inode, size, and the times of the last change, of which ctime can't be set by programs.
+        Raises what fingerprint() raises.
+        """
+        if self.settled and _marks(self.path) == self.marks:
+            return self.fingerprint
+        return fingerprint(self.path, control)
+
+    def changed(self, control: Control | None = None) -> bool:
+        """Whether the path names other bytes than then; also when it names nothing any more."""
+        try:
+            return self.again(control).digest != self.fingerprint.digest
+        except Refused:
+            return True
+
+
+def watch(path: Path, control: Control | None = None) -> Watched:
+    """Fingerprint a file, so that a change of it, or another file in its place, can be noticed cheaply later."""
+    marks, now = _marks(path), time.time_ns()
+    settled = all(mark is None or max(mark[3:]) < now - _SETTLED_NS for mark in marks)
+    return Watched(path, fingerprint(path, control), marks, settled)
+
+
+def _marks(path: Path) -> tuple[tuple[int, ...] | None, ...]:
+    return tuple(_mark(item) for item in (path, *(path.with_name(path.name + suffix) for suffix in _SIDE_FILES)))
+
+
+def _mark(path: Path) -> tuple[int, ...] | None:
+    """None for an empty file too: a mere reader may make an empty log."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if not found.st_size:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _present(found: tuple[int, str] | None) -> str:

@@ -36,6 +36,7 @@ class LoadResult:
     seconds: dict[str, float] = field(default_factory=dict)
     resumed: bool = False  # an earlier attempt had begun (or ended) the work
     outages: int = 0  # how often the target went away meanwhile
+    found_loaded: bool = False  # an earlier call had brought it to its end: this one wrote nothing
 
 
 def check_target(plan: MovePlan, url: TargetUrl, *, run_key: str = "") -> None:
@@ -118,7 +119,7 @@ class _Work:
             self._timed("analyze", lambda: analyze(loading, control))
             self._timed("publish", lambda: _finish(self.export, loading, control))
         result = _result(loading, self.seconds, resumed=self.begun != "")
-        return replace(result, outages=self.rounds - 1)
+        return replace(result, outages=self.rounds - 1, found_loaded=self.begun == ledger.LOADED)
 
     def weight(self, cursor: Cursor) -> int:
         return ledger.weight(cursor, self.loading.run_key)

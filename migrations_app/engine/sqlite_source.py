@@ -102,6 +102,7 @@ class Source:
         self._watch: sqlite3.Connection | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.recovered_journal = False
+        self.identity = (0, 0)  # device and inode that the path named just before it was opened
         connection.text_factory = _decode_utf8
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL_BYTES)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -213,12 +214,14 @@ class Source:
     def sibling(self) -> Source | None:
         """Another connection to the same file that sees the very same snapshot, for another thread; close it yourself.
 
-        None where that can't be proven: in WAL mode somebody has committed since this Source was opened. In the other
-        modes our read transaction lets nobody commit.
+        None where that can't be proven: in WAL mode somebody has committed since this Source was opened, or the path
+        names another file now. In the other modes our read transaction lets nobody commit.
         """
+        path = Path(urllib.parse.unquote(_uri_path(self._uri)))
         with self._errors("opening it once more"):
-            other = _open_at(Path(urllib.parse.unquote(_uri_path(self._uri))), self.path, self._control)
-            if self._wal and self.data_version() != self._version:
+            other = _open_at(path, self.path, self._control)
+            committed = self._wal and self.data_version() != self._version
+            if committed or not self.identity == other.identity == _identity(path):
                 other.close()
                 return None
             return other
@@ -539,12 +542,24 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, str]:
 
 
 def _open_at(path: Path, shown: Path, control: Control) -> Source:
+    identity = _identity(path)
     connection, uri = _connect(path)
     try:
-        return Source(shown, connection, control, uri)
+        source = Source(shown, connection, control, uri)
     except BaseException:
         connection.close()
         raise
+    source.identity = identity
+    return source
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file the path names, whatever is in it; (0, 0) for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
 
 
 def open_source(path: Path, control: Control | None = None) -> Source:

@@ -11,15 +11,16 @@ from typing import Any
 
 from migrations_app.engine import ledger
 from migrations_app.engine.compare import VerifySource, verify
-from migrations_app.engine.errors import Refused
+from migrations_app.engine.errors import EngineError, Refused
 from migrations_app.engine.export import export_source, open_export
 from migrations_app.engine.export_reader import Export
+from migrations_app.engine.fingerprint import Watched
 from migrations_app.engine.outage import through_outages
 from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING, MovePlan
 from migrations_app.engine.rebuild import rebuild_source
 from migrations_app.engine.report import DIFFERENT, EXPORTED, LOADED, PLANNED, VERIFIED
 from migrations_app.engine.single_document import import_single_document, write_single_document
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.sqlite_source import Source, open_source
 from migrations_app.engine.target import connect, inspect_target, transaction
 from migrations_app.engine.target_url import TargetUrl
 from migrations_app.management.headless.arguments import DEFAULT_JOBS, read_choices, read_jobs, read_target
@@ -56,7 +57,8 @@ def move_database(job: Job, options: dict[str, Any]) -> None:
                     source, plan, folder, job.control, watched.fingerprint, profile=profile, jobs=jobs
                 )
             job.report.rows = dict(exported.tables)
-            refuse_changed(job, watched)
+            with _void_unless_good(exported.manifest_path):
+                refuse_changed(job, watched)
             export = open_export(folder, exported.sha256)
             loaded = load_under_lease(job, export, plan, url, run_key=run_key, jobs=jobs)
             if options["export_dir"] is not None:
@@ -114,14 +116,36 @@ def dump_sqlite_to_json(job: Job, options: dict[str, Any]) -> None:
             if options["single_file"]:
                 path = (options["output"] or Path()) / f"data_export_{stamp}.json"
                 document = write_single_document(source, plan, path, job.control, taken)
+                _refuse_torn(job, source, watched, path)
                 job.report.rows = document.tables
                 job.report.artefacts.update(document=str(path), sha256=document.sha256)
             else:
                 folder = options["output"] or Path(f"data_export_{stamp}")
                 exported = export_source(source, plan, folder, job.control, taken, profile=profile, jobs=DEFAULT_JOBS)
+                _refuse_torn(job, source, watched, exported.manifest_path)
                 job.report.rows = exported.tables
                 job.report.artefacts.update(export=str(folder), manifest_sha256=exported.sha256)
     job.report.outcome = EXPORTED
+
+
+def _refuse_torn(job: Job, source: Source, watched: Watched, evidence: Path) -> None:
+    """Outside WAL mode nobody can commit while we read: who changed the file then went past SQLite's locks.
+
+    In WAL mode a dump is the state of its beginning, whoever goes on writing.
+    """
+    if source.schema.journal_mode != "wal":
+        with _void_unless_good(evidence):
+            refuse_changed_after_all(job, watched)
+
+
+@contextlib.contextmanager
+def _void_unless_good(evidence: Path) -> Iterator[None]:
+    """Without its manifest a folder is no export: so nobody loads one that may be a mixture."""
+    try:
+        yield
+    except EngineError:
+        evidence.unlink(missing_ok=True)
+        raise
 
 
 def load_json_to_postgresql(job: Job, options: dict[str, Any]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import socket
+from collections.abc import Iterator
 
 from migrations_app.engine import clean, lease, ledger
-from migrations_app.engine.errors import EngineError, Fenced
+from migrations_app.engine.control import Control
+from migrations_app.engine.errors import EngineError, Failed, Fenced, Refused
 from migrations_app.engine.export_reader import Export
 from migrations_app.engine.lease import LEASE_SECONDS
 from migrations_app.engine.load import LoadResult, check_target, load_export
@@ -20,7 +23,9 @@ from migrations_app.management.headless.command import Job
 _LAPSE_SECONDS = LEASE_SECONDS + 2  # the lease of a process that was killed has lapsed by then
 
 
-def load_under_lease(job: Job, export: Export, plan: MovePlan, url: TargetUrl, *, run_key: str, jobs: int) -> None:
+def load_under_lease(
+    job: Job, export: Export, plan: MovePlan, url: TargetUrl, *, run_key: str, jobs: int
+) -> LoadResult:
     """Claim the target, load, let go. What it did is in the report.
 
     After a failure schema `causeway` goes too, unless the target still holds rows of a load that could not be removed:
@@ -39,12 +44,45 @@ def load_under_lease(job: Job, export: Export, plan: MovePlan, url: TargetUrl, *
             raise
         through_outages(lambda: lease.release(url, held), url, job.control)
     _record(job, result)
+    return result
+
+
+@contextlib.contextmanager
+def taken_back_on_failure(job: Job, loaded: LoadResult, plan: MovePlan, url: TargetUrl, run_key: str) -> Iterator[None]:
+    """What comes after the load (verification, a last look at the source) may fail or be stopped: then the load goes.
+
+    Differences that were found are no failure: that data stays, to be looked at. So does what an earlier command had
+    loaded to the end. Whatever is raised inside, exit status 2 can no longer be true: it becomes a Failed.
+    """
+    try:
+        yield
+    except EngineError as error:
+        if loaded.found_loaded:
+            raise
+        _take_back(job, plan, url, run_key, error)
+        if isinstance(error, Refused):
+            raise Failed(error.code, error.message, error.hint) from error
+        raise
+
+
+def _take_back(job: Job, plan: MovePlan, url: TargetUrl, run_key: str, error: EngineError) -> None:
+    unstoppable = Control()  # the error may be that we were asked to stop
+    try:
+        held = lease.claim(url, run_key, _holder(), wait_seconds=_LAPSE_SECONDS, control=unstoppable)
+        clean.remove_load(url, plan, run_key, lease=held)
+        _release_and_forget(job, url, held)
+    except EngineError as second:
+        left = f"The rows couldn't be taken back ({second.code}) and are still in the target; run it again."
+        error.hint = f"{error.hint} {left}".strip()
 
 
 def _claim(job: Job, url: TargetUrl, run_key: str) -> lease.Lease:
-    """The holder has our process id in it: a second, living process of the same command must not take over."""
-    holder = f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
-    return lease.claim(url, run_key, holder, wait_seconds=_LAPSE_SECONDS, control=job.control)
+    return lease.claim(url, run_key, _holder(), wait_seconds=_LAPSE_SECONDS, control=job.control)
+
+
+def _holder() -> str:
+    """With our process id in it: a second, living process of the same command must not take over."""
+    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"
 
 
 def _record(job: Job, result: LoadResult) -> None:

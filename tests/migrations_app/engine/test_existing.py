@@ -147,10 +147,18 @@ def test_seeded_rows_are_emptied_by_the_plan_and_given_back_by_a_failure(
     application.run("DELETE FROM theirs")
     load(url, export, seeded_plan())
     assert_exact(url, people_file, seeded_plan())
-    assert (
-        application.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'causeway' AND tablename LIKE 'seed%'")
-        == 0
-    )
+
+
+def test_seeded_rows_come_back_also_when_a_finished_load_is_removed(
+    url: TargetUrl, export: Export, application: Look
+) -> None:
+    application.run("INSERT INTO city VALUES ('zz', 'seeded')")
+    load(url, export, seeded_plan())
+    clean.remove_load(url, seeded_plan(), RUN)
+    assert application.rows("SELECT code, name FROM city") == [("zz", "seeded")]
+    load(url, export, seeded_plan())
+    clean.remove_traces(url, RUN)
+    assert application.schemas() == []
 
 
 def test_a_foreign_key_that_rows_violate_fails_and_empties_again(

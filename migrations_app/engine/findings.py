@@ -111,6 +111,8 @@ CATALOGUE: dict[str, Kind] = {
         "A search index of PostgreSQL's own, which only the application can fill.", ("skip", "other_columns")
     ),
     "PARENT_NOT_MOVED": Kind("Rows refer to a table of the target whose own rows stay."),
+    "CHECK_VIOLATED": Kind("A CHECK of the target would refuse rows.", ("not_valid", "skip")),
+    "RULE_NOT_TRIED": Kind("A CHECK or an index of the target that couldn't be tried beforehand."),
     "TARGET_KIND": Kind("The target's relation is no ordinary table.", ("skip",)),
 }
 

@@ -8,6 +8,7 @@ finding; nothing in the target is altered but rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from migrations_app.engine.control import Control
 from migrations_app.engine.findings import INFO, REFUSE, WARN, Decisions
@@ -16,6 +17,7 @@ from migrations_app.engine.plan_create import Drafted
 from migrations_app.engine.plan_existing_columns import candidates_for_target, plan_column
 from migrations_app.engine.plan_existing_keys import plan_keys
 from migrations_app.engine.plan_existing_match import Match, match_tables, twin
+from migrations_app.engine.plan_existing_rules import RowRules
 from migrations_app.engine.profile import Candidate, TableProfile, profile_source
 from migrations_app.engine.schema import SourceTable
 from migrations_app.engine.sqlite_source import Source
@@ -23,9 +25,17 @@ from migrations_app.engine.target_schema import TargetSchema, TargetTable
 
 
 def plan_existing(
-    source: Source, target: TargetSchema, excluded: Sequence[str], decisions: Decisions, control: Control
+    source: Source,
+    target: TargetSchema,
+    excluded: Sequence[str],
+    decisions: Decisions,
+    control: Control,
+    rules: RowRules | None = None,
 ) -> Drafted:
-    """Match the source with the target's schema; all findings are recorded in `decisions`."""
+    """Match the source with the target's schema; all findings are recorded in `decisions`.
+
+    Without `rules` the target's CHECKs and its like aren't tried: the load may still be refused by one.
+    """
     matches = match_tables(source, target, excluded, decisions)
     loaded = [match for match in matches if match.loaded]
     candidates: dict[tuple[str, str], Sequence[Candidate]] = {}
@@ -39,7 +49,10 @@ def plan_existing(
     for match in matches:
         if match.target is not None and match.loaded:
             found_here = profile.table(match.source.name)
-            tables.append(_table(source, match, match.target, matches, found_here, decisions))
+            planned = _table(source, match, match.target, matches, found_here, decisions)
+            if rules is not None and planned.is_loaded:
+                planned = _under_rules(source, match, planned, found_here, decisions, rules, control)
+            tables.append(planned)
         else:
             name = match.target.name if match.target else match.source.name
             tables.append(TablePlan(match.source.name, name, match.rule, (), match.source.key, (), match.reason))
@@ -74,6 +87,21 @@ def _table(
         objects=objects,
         reason=match.reason,
     )
+
+
+def _under_rules(
+    source: Source,
+    match: Match,
+    planned: TablePlan,
+    profile: TableProfile,
+    decisions: Decisions,
+    rules: RowRules,
+    control: Control,
+) -> TablePlan:
+    loose, keep = rules.plan(source, match, planned.columns, profile, decisions, control)
+    if not keep:
+        return replace(planned, rule=SKIP, objects=(), reason="left out, by choice")
+    return replace(planned, objects=(*planned.objects, *loose))
 
 
 def _columns_only_there(match: Match, target: TargetTable, decisions: Decisions) -> bool:

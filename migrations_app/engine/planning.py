@@ -18,6 +18,7 @@ from migrations_app.engine.plan import (
 )
 from migrations_app.engine.plan_create import Drafted, plan_create
 from migrations_app.engine.plan_existing import plan_existing
+from migrations_app.engine.plan_existing_rules import RowRules
 from migrations_app.engine.profile import Candidate, Profile, TableProfile, profile_source
 from migrations_app.engine.sqlite_source import Source
 from migrations_app.engine.target_schema import TargetSchema
@@ -33,6 +34,7 @@ def make_plan(
     excluded: Sequence[str] = (),
     encrypted: Sequence[EncryptedColumn] = (),
     control: Control | None = None,
+    rules: RowRules | None = None,
 ) -> MovePlan:
     """Plan the move of a whole file, as plan_with_profile() does, for those who need no profile."""
     plan, _profile = plan_with_profile(
@@ -44,6 +46,7 @@ def make_plan(
         excluded=excluded,
         encrypted=encrypted,
         control=control,
+        rules=rules,
     )
     return plan
 
@@ -58,9 +61,11 @@ def plan_with_profile(
     excluded: Sequence[str] = (),
     encrypted: Sequence[EncryptedColumn] = (),
     control: Control | None = None,
+    rules: RowRules | None = None,
 ) -> tuple[MovePlan, Profile]:
     """Plan the move of a whole file. Open findings don't raise: look at MovePlan.open_findings.
 
+    rules: of the target in mode existing; with them its CHECKs are tried on the rows before anything is loaded.
     The profile holds the tables whose values were looked at, some of which the plan may have left out since.
     Raises Refused for choices, tables or columns that aren't there, for names that PostgreSQL can't have, and for a
     file without tables.
@@ -71,7 +76,7 @@ def plan_with_profile(
     _check_encrypted(source, encrypted)
     if not source.schema.tables:
         raise Refused("NO_TABLES", f"{source.path} holds no tables.", "Check that it is the file that you meant.")
-    drafted = _draft(source, mode, target, excluded, decisions, control)
+    drafted = _draft(source, mode, target, excluded, decisions, control, rules)
     plan = MovePlan(
         mode=mode,
         target_schema=target_schema,
@@ -94,6 +99,7 @@ def _draft(
     excluded: Sequence[str],
     decisions: Decisions,
     control: Control,
+    rules: RowRules | None,
 ) -> Drafted:
     if mode == MODE_CREATE:
         return plan_create(source, excluded, decisions, control)
@@ -101,7 +107,7 @@ def _draft(
         raise Refused("UNKNOWN_MODE", f"There is no schema mode {mode!r}.", f"Use {MODE_CREATE} or {MODE_EXISTING}.")
     if target is None:
         raise Refused("NO_TARGET_SCHEMA", "Mode existing needs the target's schema.", "Give the target.")
-    return plan_existing(source, target, excluded, decisions, control)
+    return plan_existing(source, target, excluded, decisions, control, rules)
 
 
 def _places(source: Source) -> list[str]:

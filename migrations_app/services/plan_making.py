@@ -23,6 +23,7 @@ from migrations_app.applications.description import PointingValues
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Failed, Refused
 from migrations_app.engine.plan import MovePlan
+from migrations_app.engine.plan_existing_rules import RowRules
 from migrations_app.engine.planning import make_plan as plan_move
 from migrations_app.engine.scratch import create_database, drop_database
 from migrations_app.engine.sqlite_source import open_source
@@ -93,7 +94,7 @@ def _renew(plan: MigrationPlan) -> str:
 def _make(plan: MigrationPlan, control: Control) -> tuple[MovePlan, dict[str, Any], str]:
     application = plan.application
     path = workplace.live_source(application)
-    with _target_schema(plan, control) as target, open_source(path, control) as source:
+    with _target_schema(plan, control) as (target, rules), open_source(path, control) as source:
         source.check_integrity(control)
         move = plan_move(
             source,
@@ -104,6 +105,7 @@ def _make(plan: MigrationPlan, control: Control) -> tuple[MovePlan, dict[str, An
             excluded=tuple(plan.excluded),
             encrypted=workplace.encrypted_columns(application),
             control=control,
+            rules=rules,
         )
         profile = {
             "tables": {table.name: source.count(table.name) for table in move.tables if table.is_loaded},
@@ -113,10 +115,10 @@ def _make(plan: MigrationPlan, control: Control) -> tuple[MovePlan, dict[str, An
 
 
 @contextmanager
-def _target_schema(plan: MigrationPlan, control: Control) -> Iterator[TargetSchema | None]:
+def _target_schema(plan: MigrationPlan, control: Control) -> Iterator[tuple[TargetSchema | None, RowRules | None]]:
     """What the application's schema command makes, read from a scratch database that is dropped again."""
     if plan.application.schema_mode != SchemaMode.EXISTING:
-        yield None
+        yield None, None
         return
     server = workplace.rehearsal_server(plan.application)
     scratch = server.with_database(f"causeway_plan_{plan.pk}")
@@ -127,10 +129,10 @@ def _target_schema(plan: MigrationPlan, control: Control) -> Iterator[TargetSche
         connection = connect(scratch, application_name="causeway:plan:0")
         try:
             with target_transaction(connection, "reading the application's schema") as cursor:
-                schema = replace(read_schema(cursor, plan.application.target_schema), fresh=True)
+                name = plan.application.target_schema
+                yield replace(read_schema(cursor, name), fresh=True), RowRules(cursor, name)
         finally:
             connection.close()
-        yield schema
     finally:
         drop_database(server, scratch.database)
 

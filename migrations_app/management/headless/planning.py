@@ -12,10 +12,12 @@ from typing import Any
 from migrations_app.engine.errors import Failed, FindingsRefused, Refused
 from migrations_app.engine.fingerprint import Fingerprint, Watched, watch
 from migrations_app.engine.plan import MODE_EXISTING, MovePlan, plan_from_document
+from migrations_app.engine.plan_existing_rules import RowRules
 from migrations_app.engine.planning import plan_with_profile
 from migrations_app.engine.profile import Profile
 from migrations_app.engine.sqlite_source import Source, open_source
-from migrations_app.engine.target import connect, read_target_schema, transaction
+from migrations_app.engine.target import connect, transaction
+from migrations_app.engine.target_catalog import read_schema
 from migrations_app.engine.target_schema import TargetSchema
 from migrations_app.engine.target_url import TargetUrl
 from migrations_app.management.headless.arguments import read_choices
@@ -83,25 +85,34 @@ def plan_source(job: Job, source: Source, options: dict[str, Any], url: TargetUr
         raise Refused(
             "TARGET_NEEDED", "Mode existing is planned against the target's tables.", "Name the target with --target."
         )
-    with job.phase("plan"):
+    with (
+        job.phase("plan"),
+        _target(url if mode == MODE_EXISTING else None, options["target_schema"]) as (target, rules),
+    ):
         plan, profile = plan_with_profile(
             source,
             mode=mode,
             target_schema=options["target_schema"],
-            target=_read_target(url, options["target_schema"]) if url is not None and mode == MODE_EXISTING else None,
+            target=target,
             choices=read_choices(options),
             excluded=tuple(options["exclude"]),
             control=job.control,
+            rules=rules,
         )
     job.report.plan = plan
     return plan, profile
 
 
-def _read_target(url: TargetUrl, schema: str) -> TargetSchema:
+@contextlib.contextmanager
+def _target(url: TargetUrl | None, schema: str) -> Iterator[tuple[TargetSchema | None, RowRules | None]]:
+    """The target's schema and its rules for rows, in one transaction that changes nothing."""
+    if url is None:
+        yield None, None
+        return
     connection = connect(url, application_name="causeway:plan:0")
     try:
-        with transaction(connection, "reading the target's schema"):
-            return read_target_schema(connection, schema)
+        with transaction(connection, "reading the target's schema") as cursor:
+            yield read_schema(cursor, schema), RowRules(cursor, schema)
     finally:
         connection.close()
 

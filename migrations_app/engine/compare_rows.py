@@ -1,8 +1,8 @@
 """Every cell of a table: the source's rows, converted, against what the target prints, merged by key.
 
-Three ways, each correct, tried in this order: (1) both sides in key order, line against line, which needs no parsing
-while all is equal; (2) from the first inequality on, the table again, merged by key; (3) where the two sides don't
-sort alike, or no column tells rows apart, both are sorted in a scratch file first.
+Ways, each correct, tried in this order: (1) both sides in key order, bytes against bytes (compare_blocks.py), or, where
+SQLite can't write them, line against line; (2) where they aren't equal, the table again, merged by key; (3) where the
+two sides don't sort alike, or no column tells rows apart, both are sorted in a scratch file first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from migrations_app.engine.cells import Row
+from migrations_app.engine.compare_blocks import equal_rows
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions import conversion
 from migrations_app.engine.copy_out import LinesOut
@@ -24,6 +25,7 @@ from migrations_app.engine.copy_text import LineWriter, join, split
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.pg_names import qualified, quote
 from migrations_app.engine.plan import MovePlan, TablePlan
+from migrations_app.engine.sqlite_source import Source
 from migrations_app.engine.target import Connection
 
 _INTEGERS = ("smallint", "integer", "bigint")
@@ -117,9 +119,9 @@ class TableComparison:
 
     def run(self) -> tuple[TableCheck, Differences]:
         if self.keys:
-            equal = self._line_by_line()
-            if equal is not None:
-                return equal, Differences(self.limit)
+            rows = self._rows_if_equal()
+            if rows is not None:
+                return self._check(rows, rows, Differences(0), 0), Differences(self.limit)
             try:
                 return self._merge(self._source_lines(), self._target_lines)
             except _NotInOrder:
@@ -128,15 +130,20 @@ class TableComparison:
 
     # The first way
 
-    def _line_by_line(self) -> TableCheck | None:
-        """The result when every line is equal, else None."""
+    def _rows_if_equal(self) -> int | None:
+        if isinstance(self.source, Source):
+            return equal_rows(self.source, self.table, self.connection, self._select(ordered=True), self.control)
+        return self._line_by_line()
+
+    def _line_by_line(self) -> int | None:
+        """How many rows, when every line is equal, else None."""
         count = 0
         with self._out() as lines:
             for ours, theirs in zip_longest(self._source_texts(), lines):
                 if ours is None or join(ours).encode() != theirs:
                     return None
                 count += 1
-        return self._check(count, count, Differences(0), 0)
+        return count
 
     def _source_texts(self) -> Iterator[tuple[str | None, ...]]:
         total = 0
@@ -147,13 +154,16 @@ class TableComparison:
             if texts is not None:
                 yield texts
 
-    def _out(self, *, ordered: bool = True) -> LinesOut:
+    def _select(self, *, ordered: bool) -> str:
         columns = ", ".join(quote(name) for name in self.writer.target_columns)
         sql = f"SELECT {columns} FROM {qualified(self.plan.target_schema, self.table.target_name)}"
         if ordered and self.keys:
             sql += f" ORDER BY {', '.join(self._order(position) for position in self.keys)}"
+        return sql
+
+    def _out(self, *, ordered: bool = True) -> LinesOut:
         doing = f"reading table {self.table.target_name}"
-        return LinesOut(self.connection, f"COPY ({sql}) TO STDOUT", self.control, doing)
+        return LinesOut(self.connection, f"COPY ({self._select(ordered=ordered)}) TO STDOUT", self.control, doing)
 
     def _order(self, position: int) -> str:
         name = quote(self.writer.target_columns[position])

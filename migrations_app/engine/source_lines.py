@@ -64,6 +64,54 @@ def only_blobs(source: Source, name: str, column: str) -> bool:
     return next(source.query(sql), None) is None
 
 
+class NotByLines(Exception):
+    """SQLite can't write these rows: one is too large or holds a cell that no line can hold, or the file is damaged."""
+
+
+class LineReader:
+    """Blocks of lines that SQLite writes: `line` is the SQL of one. Raises NotByLines where it can't."""
+
+    def __init__(self, source: Source, table: SourceTable, line: str, *, checked: bool = False) -> None:
+        self.source, self.table, self.line = source, table, line
+        self.checked = checked  # every text of the table is known to be valid
+
+    def block(self, part: Part) -> tuple[Block, int | None]:
+        """The first BLOCK_ROWS rows of the part, and the rowid of the last; one query, and no Python object a row."""
+        name, key = quote_name(self.table.name), self.table.rowid_name
+        condition, parameters = _range(self.table, part)
+        lines = f"SELECT {self.line} AS line, {key} AS key FROM {name} NOT INDEXED{condition} ORDER BY {key}"
+        sql = f"SELECT CAST(group_concat(line, char(10)) AS BLOB), count(*), max(key) FROM ({lines} LIMIT {BLOCK_ROWS})"
+        self.source.limit_row(BLOCK_BYTES)
+        try:
+            raw, rows, last = self.source.select(sql, parameters).fetchone()
+        except sqlite3.Error as error:
+            raise NotByLines from error
+        finally:
+            self.source.limit_row()
+        return (self._block(raw, rows), last) if rows else (Block(b"", 0), None)
+
+    def in_order_of_key(self, skip: int = 0) -> Iterator[Block]:
+        """The whole table, in one long SELECT: no part of it can be asked for by itself."""
+        order = self.source.order_of(self.table.name)
+        sql = f"SELECT CAST({self.line} AS BLOB) FROM {quote_name(self.table.name)}"
+        try:
+            cursor = self.source.select(f"{sql} ORDER BY {order}" if order else sql)
+            for _ in islice(cursor, skip):
+                pass
+            while batch := cursor.fetchmany(BLOCK_ROWS):
+                yield self._block(b"\n".join([line for (line,) in batch]), len(batch))
+        except sqlite3.Error as error:
+            raise NotByLines from error
+
+    def _block(self, raw: bytes, rows: int) -> Block:
+        if not self.checked:
+            try:
+                raw.decode()
+            except UnicodeDecodeError as error:
+                raise NotByLines from error
+        return Block(raw + b"\n", rows)
+
+
 class PartReader:
     """Reads parts of one table on one connection. `profile` must have been made of the very same snapshot."""
 
@@ -79,14 +127,13 @@ class PartReader:
         self.table = source.schema.table(name)
         self.columns = tuple(columns)
         self.hex_positions = tuple(position for position, column in enumerate(columns) if column in hex_columns)
-        self.checked = profile is not None  # no text of the table is invalid
         kinds = _kinds(profile)
-        self.line = line_sql.export_line(
+        line = line_sql.export_line(
             [line_sql.export_cell(c, kinds.get(c, line_sql.ANY_KIND), hex_strings=c in hex_columns) for c in columns]
         )
+        self.reader = LineReader(source, self.table, line, checked=profile is not None)
         invalid = profile is not None and any(column.invalid for column in profile.columns)
-        plain = self.table.kind == "table" and source.schema.encoding == "UTF-8"
-        self.fast = FAST and plain and bool(columns) and not invalid and line_sql.prepare(source)
+        self.fast = can_write_lines(source, self.table) and bool(columns) and not invalid
 
     def blocks(self, part: Part, skip: int = 0) -> Iterator[Block]:
         """The part's lines but for the first `skip` rows. Raises Refused, Failed, Cancelled as Source.rows() does."""
@@ -112,25 +159,12 @@ class PartReader:
             part = replace(part, after=last)
 
     def _fast_block(self, part: Part) -> tuple[Block | None, int | None]:
-        """One block by SQL and the rowid that it ends at; no block where that can't be had."""
         if not self.fast:
             return None, None
-        name, key = quote_name(self.table.name), self.table.rowid_name
-        condition, parameters = _range(self.table, part)
-        lines = f"SELECT {self.line} AS line, {key} AS key FROM {name} NOT INDEXED{condition} ORDER BY {key}"
-        sql = f"SELECT CAST(group_concat(line, char(10)) AS BLOB), count(*), max(key) FROM ({lines} LIMIT {BLOCK_ROWS})"
-        self.source.limit_row(BLOCK_BYTES)
         try:
-            raw, rows, last = self.source.select(sql, parameters).fetchone()
-        except (
-            sqlite3.Error
-        ):  # too large, a cell that no line can hold, or trouble that the careful way meets and tells
+            return self.reader.block(part)
+        except NotByLines:  # what is wrong with which row, the careful way finds out
             return None, None
-        finally:
-            self.source.limit_row()
-        if not rows:
-            return Block(b"", 0), None
-        return (Block(raw + b"\n", rows), last) if self.checked or _is_utf8(raw) else (None, None)
 
     def _careful_lines(self, part: Part) -> Iterator[tuple[int, bytes]]:
         rows = self.source.rows_by_rowid(self.table.name, self.columns, part.after, part.last, BLOCK_ROWS)
@@ -138,31 +172,24 @@ class PartReader:
             yield key, encode_row(row, self.hex_positions)
 
     def _in_order_of_key(self, skip: int) -> Iterator[Block]:
-        """WITHOUT ROWID and virtual tables: one long SELECT, since no part of it can be asked for by itself."""
+        """WITHOUT ROWID and virtual tables."""
         done = skip
         if self.fast:
-            sql = f"SELECT CAST({self.line} AS BLOB) FROM {quote_name(self.table.name)} {self._order()}"
             try:
-                cursor = self.source.select(sql)
-                for _ in islice(cursor, skip):
-                    pass
-                while batch := cursor.fetchmany(BLOCK_ROWS):
-                    raw = b"\n".join([line for (line,) in batch])
-                    if not (self.checked or _is_utf8(raw)):
-                        break
-                    yield Block(raw + b"\n", len(batch))
-                    done += len(batch)
-                else:
-                    return
-            except sqlite3.Error:  # what is wrong with which row, the careful way finds out
+                for block in self.reader.in_order_of_key(skip):
+                    yield block
+                    done += block.rows
+                return
+            except NotByLines:
                 pass
         rows: Iterator[Row] = self.source.rows(self.table.name, self.columns)
         for row in islice(rows, done, None):
             yield Block(encode_row(row, self.hex_positions), 1)
 
-    def _order(self) -> str:
-        order = self.source.order_of(self.table.name)
-        return f"ORDER BY {order}" if order else ""
+
+def can_write_lines(source: Source, table: SourceTable) -> bool:
+    """Whether SQLite may write the lines of this table at all; makes the functions for it known to the connection."""
+    return FAST and table.kind == "table" and source.schema.encoding == "UTF-8" and line_sql.prepare(source)
 
 
 def _kinds(profile: TableProfile | None) -> Mapping[str, Collection[str]]:
@@ -202,12 +229,14 @@ def _rowid_at(source: Source, table: SourceTable, part: Part, offset: int) -> in
     return None if found is None else int(found[0])  # type: ignore[arg-type]
 
 
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-__all__ = ["Block", "Part", "PartReader", "class_counts", "only_blobs", "parts"]
+__all__ = [
+    "Block",
+    "LineReader",
+    "NotByLines",
+    "Part",
+    "PartReader",
+    "can_write_lines",
+    "class_counts",
+    "only_blobs",
+    "parts",
+]

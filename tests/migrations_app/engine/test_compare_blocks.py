@@ -1,0 +1,200 @@
+"""The quick comparison says "equal" of equal tables, and never of others."""
+
+import itertools
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from migrations_app.engine import compare_rows, source_lines
+from migrations_app.engine.compare import verify
+from migrations_app.engine.compare_blocks import equal_rows
+from migrations_app.engine.conversions import Unfit, conversion
+from migrations_app.engine.copy_direct import csv_lines
+from migrations_app.engine.line_sql import export_line
+from migrations_app.engine.plan import ColumnPlan
+from migrations_app.engine.printed_sql import printed_cells
+from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.target_url import TargetUrl
+from tests.migrations_app.engine.artefacts import execute
+from tests.migrations_app.engine.moves import Look
+from tests.migrations_app.engine.test_copy_direct import TEXTS, export, load, path  # noqa: F401 - path is a fixture
+
+CONVERSIONS = [
+    *(("int8_strict", "bigint"), ("bigint", "bigint"), ("integer", "integer"), ("smallint", "smallint")),
+    *(("double", "double precision"), ("real", "real"), ("numeric", "numeric"), ("numeric", "numeric(10,2)")),
+    *(("numeric", "numeric(6,0)"), ("numeric_rounded", "numeric(10,2)"), ("boolean", "boolean")),
+    *(("boolean_words", "boolean"), ("text", "text"), ("varchar", "varchar(40)"), ("char", "char(12)")),
+    *(("bytea", "bytea"), ("tagged_text", "text"), ("text_bytes:UTF-8", "bytea"), ("verbatim", "inet")),
+    *(("date", "date"), ("time:space-py-", "time without time zone"), ("uuid", "uuid"), ("uuid_strict", "uuid")),
+    *((f"timestamp{form}", "timestamp without time zone") for form in ("", ":space-py-", ":T-py-", ":space-6-")),
+    *((f"timestamp{form}", "timestamp without time zone") for form in (":space-3-", ":space-trim-", ":T-3-Z")),
+    *((f"timestamptz{form}", "timestamp with time zone") for form in ("", ":space-py-", ":space-py-+00:00", ":T-3-Z")),
+    *(("timestamp", "timestamp(3) without time zone"), ("json", "json"), ("jsonb", "jsonb"), ("array:text", "text[]")),
+    *(("epoch:s", "timestamp without time zone"), ("interval_microseconds", "interval")),
+]
+TIMES = [
+    day + separator + clock + zone
+    for day in ("2024-03-01", "2024-02-30", "0001-01-01", "9999-12-31", "２024-03-01")
+    for separator in (" ", "T", "X")
+    for clock in (
+        "10:00:00",
+        "10:00:00.5",
+        "10:00:00.500",
+        "10:00:00.500000",
+        "10:00:00.",
+        "10:00:00.000000",
+        "24:00:00",
+    )
+    for zone in ("", "Z", "+00:00", "+00", "+02:00", " ")
+]
+CELLS: list[object] = [
+    *(None, 0, 1, -1, 2, 12, 99999, 40000, 2**31, 2**53 + 1, 2**63 - 1, -(2**63)),
+    *(
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        0.0625,
+        12.34,
+        12.345,
+        12.340000001,
+        0.1,
+        1 / 3,
+        1e9,
+        1e10,
+        1e15,
+        1e16,
+        123456789012.5,
+    ),
+    *(5e-324, 1.7e308, float("inf"), float("-inf"), 1e-7, 9999999999.9375, 10000000000.0625, 2.5, 99.995),
+    *("12", "-0", "0x10", "1.0", "1e3", "t", "true", "yes", "f", "2024-03-01", "2024-02-30", "10:00:00", "10:00:00.5"),
+    *("0b8f0e5c-5a3d-4c55-9c3b-0123456789ab", "0B8F0E5C5A3D4C559C3B0123456789AB", '{"b":1,"a":1.0}', "[1, 2]", "NaN"),
+    *(b"", b"\0\xff", b"12", b"0123456789abcdef", "nul\0x", "\0", "Infinity", "1.50", "01", " 12", "-1", "null"),
+    *TEXTS,
+    *TIMES,
+]
+
+
+def printed(source: object, name: str, target_type: str, declared: str, cell: object) -> bytes | None:
+    """What SQLite prints for one cell; None where it leaves the cell to the careful way."""
+    column = ColumnPlan("c", "c", declared, target_type, name)
+    found = printed_cells(source, "table", (column,))[0]  # type: ignore[arg-type]
+    sql = f"SELECT CAST({export_line((found.sql,))} AS BLOB) FROM (SELECT ? AS c)"
+    try:
+        (raw,) = source.select(sql, (cell,)).fetchone()  # type: ignore[attr-defined]
+    except sqlite3.Error:
+        return None
+    return csv_lines(raw + b"\n")
+
+
+def as_postgresql_prints(text: str | None, *, quoted: bool) -> bytes:
+    if text is None:
+        return b"null\n"
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return (f'"{escaped}"\n' if quoted else f"{text}\n").encode()
+
+
+@pytest.mark.parametrize(("name", "target_type"), CONVERSIONS)
+@pytest.mark.parametrize("declared", ["", "TEXT"])
+def test_what_sqlite_prints_is_the_cells_own_form_and_never_that_of_another(
+    tmp_path: Path, name: str, target_type: str, declared: str
+) -> None:
+    execute(tmp_path / "a.sqlite", "CREATE TABLE t (c)")
+    convert = conversion(name, target_type).convert
+    quoted = name not in ("int8_strict", "bigint", "integer", "smallint", "double")
+    proper: dict[bytes, object] = {}
+    improper: list[tuple[bytes, object]] = []
+    exact = 0
+    with open_source(tmp_path / "a.sqlite") as source:
+        for cell in CELLS:
+            if declared == "TEXT" and isinstance(cell, int | float):
+                continue  # SQLite keeps no number in such a column
+            found = printed(source, name, target_type, declared, cell)
+            try:
+                expected = as_postgresql_prints(convert(cell), quoted=quoted)  # type: ignore[arg-type]
+            except Unfit:
+                if found is not None:
+                    improper.append((found, cell))
+                continue
+            proper[expected] = cell
+            if found == expected:
+                exact += 1
+            elif found is not None:
+                improper.append((found, cell))
+    assert exact > 0
+    for found, cell in improper:
+        assert found not in proper, (cell, proper.get(found))
+
+
+def test_equal_tables_of_every_kind_are_seen_equal_without_a_look_at_each_cell(
+    path: Path,  # noqa: F811
+    tmp_path: Path,
+    url: TargetUrl,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, plan = export(path, tmp_path / "out")
+    load(url, made, plan)
+    answers: list[int | None] = []
+
+    def watched(*arguments: object) -> int | None:
+        answers.append(equal_rows(*arguments))  # type: ignore[arg-type]
+        return answers[-1]
+
+    monkeypatch.setattr(compare_rows, "equal_rows", watched)
+    with open_source(path) as source:
+        assert verify(source, plan, url).equal
+        assert answers == [5, 400]
+        monkeypatch.setattr(source_lines, "FAST", False)
+        assert verify(source, plan, url).equal
+
+
+CHANGES = {
+    "a row less": "DELETE FROM t WHERE id = 399",
+    "the first row missing": "DELETE FROM t WHERE id = 0",
+    "a row more": "INSERT INTO t (id, note) VALUES (1000, 'x')",
+    "one bit of a double": "UPDATE t SET wage = wage + 1e-15 WHERE id = (SELECT min(id) FROM t WHERE wage = 2.5)",
+    "null for empty": "UPDATE t SET note = NULL WHERE id = (SELECT min(id) FROM t WHERE note = '')",
+    "empty for null": "UPDATE t SET code = NULL WHERE id = 1",
+    "a letter": "UPDATE t SET note = note || ' ' WHERE id = 200",
+    "a microsecond": "UPDATE t SET moment = moment + interval '1 microsecond' WHERE id = 300",
+    "a cent": "UPDATE t SET amount = amount + 0.01 WHERE id = 7",
+    "two rows exchanged": "UPDATE t SET note = CASE id WHEN 1 THEN (SELECT note FROM t WHERE id = 3) ELSE"
+    " (SELECT note FROM t WHERE id = 1) END WHERE id IN (1, 3)",
+}
+
+
+def test_each_change_is_found_and_named_although_blocks_are_compared(
+    path: Path,  # noqa: F811
+    tmp_path: Path,
+    url: TargetUrl,
+    look: Look,
+) -> None:
+    made, plan = export(path, tmp_path / "out")
+    load(url, made, plan)
+    look.run("CREATE SCHEMA kept; CREATE TABLE kept.t AS TABLE t")
+    with open_source(path) as source:
+        for what, sql in CHANGES.items():
+            look.run(sql)
+            found = verify(source, plan, url).differences
+            assert found, what
+            assert {difference.table for difference in found} == {"t"}, what
+            look.run("TRUNCATE t; INSERT INTO t SELECT * FROM kept.t")
+        assert verify(source, plan, url).equal
+
+
+def test_rows_are_compared_across_the_borders_of_blocks(
+    path: Path,  # noqa: F811
+    tmp_path: Path,
+    url: TargetUrl,
+    look: Look,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, plan = export(path, tmp_path / "out")
+    load(url, made, plan)
+    with open_source(path) as source:
+        for rows in (1, 7, 100, 400):
+            monkeypatch.setattr(source_lines, "BLOCK_ROWS", rows)
+            assert verify(source, plan, url).equal
+    assert list(itertools.chain(look.rows("SELECT count(*) FROM t"))) == [(400,)]

@@ -5,11 +5,14 @@ Whatever touches the source must do so from another process: closing the file he
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +38,13 @@ MOMENTS: tuple[Moment, ...] = (
     ("index", 1),
     ("begin verify", 1),
     ("verify", 1),
-    ("verify", 3),
+    ("verify", 2),
 )
 
 
-def move_and_act(
-    patch: pytest.MonkeyPatch, tmp_path: Path, source: Path, url: str, moment: Moment, act: Callable[[], object]
-) -> tuple[Outcome, int]:
-    """Move; `act` once, at that moment. Gives the outcome, and how often it acted (0: the moment never came)."""
-    what, number = moment
-    seen: dict[str, int] = {}
-    acted: list[object] = []
-
-    def note(name: str) -> None:
-        seen[name] = seen.get(name, 0) + 1
-        if name == what and seen[name] == number:
-            acted.append(act())
-
+@contextlib.contextmanager
+def watched_moves(note: Callable[[str], None]) -> Iterator[None]:
+    """While inside, `note` hears of every phase that begins and of every report of progress."""
     progress, phase = Console.progress, Job.phase
 
     def told(console: Console, said: Progress) -> None:
@@ -62,23 +55,48 @@ def move_and_act(
         note(f"begin {name}")
         return phase(job, name)
 
-    with patch.context() as inner:
-        inner.setattr(Console, "progress", told)
-        inner.setattr(Job, "phase", begun)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Console, "progress", told)
+        patch.setattr(Job, "phase", begun)
+        yield
+
+
+def at(moment: Moment, act: Callable[[], object]) -> Callable[[str], None]:
+    """For watched_moves(): `act` when the moment comes, from whichever thread reports it."""
+    what, number = moment
+    seen = itertools.count(1)
+
+    def note(name: str) -> None:
+        if name == what and next(seen) == number:
+            act()
+
+    return note
+
+
+def move_and_act(
+    tmp_path: Path, source: Path, url: str, moment: Moment, act: Callable[[], object]
+) -> tuple[Outcome, int]:
+    """Move; `act` at that moment. Gives the outcome, and how often it acted (0: the moment never came)."""
+    acted: list[object] = []
+    with watched_moves(at(moment, lambda: acted.append(act()))):
         outcome = move(tmp_path, source, url)
     return outcome, len(acted)
 
 
 def move(tmp_path: Path, source: Path, url: str, command: str = "move_database", *more: str) -> Outcome:
-    report = tmp_path / "report.json"
+    """The command with a $TMPDIR of the test's own."""
+    report, folder = tmp_path / "report.json", tmp_path / "tmp"
     report.unlink(missing_ok=True)
+    folder.mkdir(exist_ok=True)
     out, errors = io.StringIO(), io.StringIO()
     arguments = ["--source", str(source), *(["--target", url] if url else []), "--report", str(report), *more]
     code = 0
-    try:
-        call_command(command, *arguments, stdout=out, stderr=errors)
-    except SystemExit as ended:
-        code = int(str(ended.code))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        try:
+            call_command(command, *arguments, stdout=out, stderr=errors)
+        except SystemExit as ended:
+            code = int(str(ended.code))
     return Outcome(code, out.getvalue(), errors.getvalue(), json.loads(report.read_text()) if report.exists() else {})
 
 

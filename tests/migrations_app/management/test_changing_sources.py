@@ -62,7 +62,7 @@ def source_in(folder: Path, mode: str) -> Path:
     return path
 
 
-def change_at(patch: pytest.MonkeyPatch, folder: Path, url: str, change: str, moment: Moment) -> str:
+def change_at(folder: Path, url: str, change: str, moment: Moment) -> str:
     """'noticed', 'frozen', or in words what went wrong."""
     mode, script, argument = CHANGES[change]
     path = source_in(folder, mode)
@@ -71,7 +71,7 @@ def change_at(patch: pytest.MonkeyPatch, folder: Path, url: str, change: str, mo
     # A reader beside us keeps the log as it is: without one, the last to close would move it into the file.
     beside = sqlite3.connect(path) if mode == "wal" else None
     before = path.read_bytes() if mode == "delete" else b""
-    done, acted = move_and_act(patch, folder, path, url, moment, lambda: elsewhere(script, path, argument))
+    done, acted = move_and_act(folder, path, url, moment, lambda: elsewhere(script, path, argument))
     if beside is not None:
         beside.close()
     if acted != 1:
@@ -108,7 +108,7 @@ def test_a_change_is_noticed_and_leaves_a_clean_target_unless_the_source_is_froz
     moment: Moment,
 ) -> None:
     expected = "frozen" if change.startswith("a writer") else "noticed"
-    assert change_at(monkeypatch, tmp_path, target_url, change, moment) == expected
+    assert change_at(tmp_path, target_url, change, moment) == expected
 
 
 def test_without_the_last_look_a_late_row_would_be_lost_unnoticed(
@@ -116,7 +116,7 @@ def test_without_the_last_look_a_late_row_would_be_lost_unnoticed(
 ) -> None:
     """The defence switched off: proves that the tests above would go red."""
     monkeypatch.setattr("migrations_app.management.headless.flows.refuse_changed_after_all", lambda *given: None)
-    found = change_at(monkeypatch, tmp_path, target_url, "a row committed to the log", ("verify", 1))
+    found = change_at(tmp_path, target_url, "a row committed to the log", ("verify", 1))
     assert found.startswith("unnoticed")
 
 
@@ -130,7 +130,7 @@ def test_a_change_is_noticed_at_every_moment(
         folder = tmp_path / str(number)
         folder.mkdir()
         with database(postgres) as url:
-            found[moment] = change_at(monkeypatch, folder, text_of(url), change, moment)
+            found[moment] = change_at(folder, text_of(url), change, moment)
     print(change, found)
     assert set(found.values()) <= {"noticed", "frozen"}
     assert change.startswith("a writer") or set(found.values()) == {"noticed"}
@@ -139,7 +139,7 @@ def test_a_change_is_noticed_at_every_moment(
 def test_a_move_that_was_refused_for_a_change_can_be_run_again(
     tmp_path: Path, target_url: str, monkeypatch: pytest.MonkeyPatch, small_chunks: None
 ) -> None:
-    assert change_at(monkeypatch, tmp_path, target_url, "a row committed to the log", ("verify", 1)) == "noticed"
+    assert change_at(tmp_path, target_url, "a row committed to the log", ("verify", 1)) == "noticed"
     done = move(tmp_path, tmp_path / "a.sqlite", target_url)
     assert done.code == 0 and done.report["outcome"] == "verified", done.text
     assert fetch(target_url, "SELECT t FROM last ORDER BY 1") == [("late",), ("there",)]
@@ -150,9 +150,7 @@ def test_what_an_earlier_command_had_loaded_stays_when_a_later_one_fails(
 ) -> None:
     path = source_in(tmp_path, "delete")
     assert move(tmp_path, path, target_url).code == 0
-    done, acted = move_and_act(
-        monkeypatch, tmp_path, path, target_url, ("begin verify", 1), lambda: elsewhere(_GROW, path)
-    )
+    done, acted = move_and_act(tmp_path, path, target_url, ("begin verify", 1), lambda: elsewhere(_GROW, path))
     assert acted == 1 and done.code == 3 and done.error == "SOURCE_CHANGED", done.text
     assert fetch(target_url, "SELECT count(*) FROM items") == [(ROWS,)]
 

@@ -66,4 +66,10 @@ def _loosened(table: TargetTable, loose: set[tuple[str, str]]) -> TargetTable:
         else key
         for key in table.foreign_keys
     ]
-    return replace(table, foreign_keys=tuple(keys))
+    checks: Sequence[TargetCheck] = [
+        replace(check, validated=False, sql=check.sql.removesuffix(" NOT VALID"))
+        if (table.name, check.name) in loose
+        else check
+        for check in table.checks
+    ]
+    return replace(table, foreign_keys=tuple(keys), checks=tuple(checks))

@@ -23,7 +23,8 @@ from migrations_app.engine.plan import EMPTY_THEN_LOAD, MovePlan, TablePlan
 from migrations_app.engine.target import Cursor, rows, scalar
 from migrations_app.engine.target_catalog import read_schema
 
-FOREIGN_KEY, TRIGGER, SEQUENCE, SEED, SNAPSHOT = "foreign_key", "trigger", "sequence", "seed", "snapshot"
+FOREIGN_KEY, CHECK, TRIGGER, SEQUENCE = "foreign_key", "check", "trigger", "sequence"
+SEED, SNAPSHOT = "seed", "snapshot"
 _ENABLE = {"O": "ENABLE", "D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 _SHOWN = 5
 
@@ -55,11 +56,16 @@ def refuse_unfit(cursor: Cursor, plan: MovePlan) -> None:
             )
         _refuse_columns(cursor, table, oids[table.target_name])
     _refuse_rights(cursor, list(oids.values()))
-    full = []
+    full, planned = [], _planned_rows(plan)
     for table in loaded_tables(plan):
         name = qualified(plan.target_schema, table.target_name)
-        if table.rule != EMPTY_THEN_LOAD and scalar(cursor, f"SELECT EXISTS (SELECT 1 FROM {name})"):
-            full.append(f"{table.target_name} ({scalar(cursor, f'SELECT count(*) FROM {name}')} rows)")
+        most = planned.get(table.name, 0) if table.rule == EMPTY_THEN_LOAD else 0
+        if table.rule == EMPTY_THEN_LOAD and not most:
+            continue
+        held = scalar(cursor, f"SELECT count(*) FROM (SELECT 1 FROM {name} LIMIT {most + 1}) few")
+        if held > most:
+            known = f", {most} when it was planned" if most else ""
+            full.append(f"{table.target_name} ({scalar(cursor, f'SELECT count(*) FROM {name}')} rows{known})")
     if full:
         raise Refused(
             "TARGET_NOT_EMPTY",
@@ -67,6 +73,11 @@ def refuse_unfit(cursor: Cursor, plan: MovePlan) -> None:
             f"{', …' if len(full) > _SHOWN else ''}.",
             "Empty them, or plan again so that seeded tables are emptied by a rule that the plan shows.",
         )
+
+
+def _planned_rows(plan: MovePlan) -> dict[str, int]:
+    """Rows that the plan saw in tables that it empties. More than those aren't what was agreed to be emptied."""
+    return {found.table: found.count for found in plan.findings if found.code == "TARGET_NOT_EMPTY" and found.count}
 
 
 def _refuse_columns(cursor: Cursor, table: TablePlan, oid: int) -> None:
@@ -113,8 +124,9 @@ def put_aside(cursor: Cursor, plan: MovePlan, run_key: str) -> None:
     for use in sequences.find_sequences(cursor, plan, plan.target_schema):
         ledger.save(cursor, run_key, SEQUENCE, use.sequence, asdict(sequences.current_state(cursor, use.sequence)))
     _save_foreign_keys(cursor, run_key, oids)
+    _save_checks(cursor, plan, run_key)
     _save_triggers(cursor, run_key, oids)
-    _drop_foreign_keys(cursor, run_key)
+    _drop_constraints(cursor, run_key)
     _disable_triggers(cursor, plan)
     _empty_seeded(cursor, plan, run_key)
 
@@ -144,6 +156,23 @@ def _save_foreign_keys(cursor: Cursor, run_key: str, oids: Sequence[int]) -> Non
         ledger.save(cursor, run_key, FOREIGN_KEY, f"{qualified(schema, table)}.{quote(name)}", detail)
 
 
+def _save_checks(cursor: Cursor, plan: MovePlan, run_key: str) -> None:
+    """Only those that come back NOT VALID: the others hold while the rows are loaded."""
+    for table, name in sorted(_not_valid(plan, CHECK)):
+        found = rows(
+            cursor,
+            """SELECT pg_get_constraintdef(o.oid), obj_description(o.oid, 'pg_constraint')
+                 FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
+                 JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE o.contype = 'c' AND n.nspname = %s AND c.relname = %s AND o.conname = %s""",
+            (plan.target_schema, table, name),
+        )
+        for definition, comment in found:
+            where = {"schema": plan.target_schema, "table": table, "name": name}
+            detail = {**where, "definition": definition, "comment": comment}
+            ledger.save(cursor, run_key, CHECK, f"{qualified(plan.target_schema, table)}.{quote(name)}", detail)
+
+
 def _save_triggers(cursor: Cursor, run_key: str, oids: Sequence[int]) -> None:
     found = rows(
         cursor,
@@ -157,8 +186,12 @@ def _save_triggers(cursor: Cursor, run_key: str, oids: Sequence[int]) -> None:
         ledger.save(cursor, run_key, TRIGGER, f"{qualified(schema, table)}.{quote(name)}", detail)
 
 
-def _drop_foreign_keys(cursor: Cursor, run_key: str) -> None:
-    for each in ledger.saved(cursor, run_key, FOREIGN_KEY).values():
+def _constraints(cursor: Cursor, run_key: str) -> list[dict[str, Any]]:
+    return [each for kind in (FOREIGN_KEY, CHECK) for each in ledger.saved(cursor, run_key, kind).values()]
+
+
+def _drop_constraints(cursor: Cursor, run_key: str) -> None:
+    for each in _constraints(cursor, run_key):
         table = qualified(each["schema"], each["table"])
         cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {quote(each['name'])}")
 
@@ -188,7 +221,7 @@ def put_back(cursor: Cursor, plan: MovePlan, run_key: str, source_sequences: Map
     Raises Failed FOREIGN_KEY_VIOLATED (unless a choice says NOT VALID) and SCHEMA_NOT_RESTORED.
     """
     loose = not_valid_keys(plan)
-    _restore_foreign_keys(cursor, plan, run_key, loose)
+    _restore_constraints(cursor, plan, run_key, loose)
     _restore_triggers(cursor, run_key)
     sequences.set_sequences(cursor, plan, plan.target_schema, source_sequences)
     _refresh_views(cursor, plan.target_schema)
@@ -202,17 +235,21 @@ def drop_seeds(cursor: Cursor, run_key: str) -> None:
 
 
 def not_valid_keys(plan: MovePlan) -> set[tuple[str, str]]:
-    """(target table, constraint) of foreign keys whose orphans someone accepted: the key comes back NOT VALID."""
+    """(target table, constraint) of foreign keys and CHECKs that someone accepted rows against: back as NOT VALID."""
+    return _not_valid(plan, FOREIGN_KEY) | _not_valid(plan, CHECK)
+
+
+def _not_valid(plan: MovePlan, kind: str) -> set[tuple[str, str]]:
     return {
         (table.target_name, each.name)
         for table in loaded_tables(plan)
         for each in table.objects
-        if each.kind == FOREIGN_KEY and (each.detail.get("not_valid") or "NOT VALID" in each.sql)
+        if each.kind == kind and (each.detail.get("not_valid") or "NOT VALID" in each.sql)
     }
 
 
-def _restore_foreign_keys(cursor: Cursor, plan: MovePlan, run_key: str, loose: set[tuple[str, str]]) -> None:
-    for each in ledger.saved(cursor, run_key, FOREIGN_KEY).values():
+def _restore_constraints(cursor: Cursor, plan: MovePlan, run_key: str, loose: set[tuple[str, str]]) -> None:
+    for each in _constraints(cursor, run_key):
         table, name, definition = qualified(each["schema"], each["table"]), quote(each["name"]), each["definition"]
         if each["schema"] == plan.target_schema and (each["table"], each["name"]) in loose:
             definition = definition.removesuffix(" NOT VALID") + " NOT VALID"
@@ -273,19 +310,18 @@ def _differs(view: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
 
 
 def _strict(table: dict[str, Any], loose: set[tuple[str, str]]) -> dict[str, Any]:
-    keys = [
-        {**key, "validated": None, "sql": key["sql"].removesuffix(" NOT VALID")}
-        if (table["name"], key["name"]) in loose
-        else key
-        for key in table["foreign_keys"]
-    ]
-    return {**table, "foreign_keys": keys}
+    def loosened(constraint: dict[str, Any]) -> dict[str, Any]:
+        if (table["name"], constraint["name"]) not in loose:
+            return constraint
+        return {**constraint, "validated": None, "sql": constraint["sql"].removesuffix(" NOT VALID")}
+
+    return {**table, **{part: [loosened(each) for each in table[part]] for part in ("foreign_keys", "checks")}}
 
 
 def undo(cursor: Cursor, plan: MovePlan, run_key: str) -> None:
     """The tables that we filled are as they were before: empty, or with their seeded rows; nothing else changed."""
     _disable_triggers(cursor, plan)
-    _drop_foreign_keys(cursor, run_key)
+    _drop_constraints(cursor, run_key)
     names = [qualified(plan.target_schema, table.target_name) for table in loaded_tables(plan)]
     if names:
         cursor.execute(f"TRUNCATE TABLE {', '.join(names)}")
@@ -296,7 +332,7 @@ def undo(cursor: Cursor, plan: MovePlan, run_key: str) -> None:
             "SELECT pg_catalog.setval(%s::pg_catalog.regclass, %s, %s)",
             (sequence, state["last_value"], state["is_called"]),
         )
-    _restore_foreign_keys(cursor, plan, run_key, set())
+    _restore_constraints(cursor, plan, run_key, set())
     _restore_triggers(cursor, run_key)
     _refresh_views(cursor, plan.target_schema)
     _compare(cursor, plan, run_key, set())

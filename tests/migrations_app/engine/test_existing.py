@@ -15,7 +15,7 @@ from migrations_app.engine.errors import Cancelled, Failed, Refused
 from migrations_app.engine.existing import snapshot
 from migrations_app.engine.export import Export
 from migrations_app.engine.load import check_target, load_export
-from migrations_app.engine.plan import EMPTY_THEN_LOAD, MODE_EXISTING, MovePlan, ObjectPlan
+from migrations_app.engine.plan import EMPTY_THEN_LOAD, MODE_EXISTING, Finding, MovePlan, ObjectPlan
 from migrations_app.engine.sqlite_source import open_source
 from migrations_app.engine.target_url import TargetUrl
 from tests.migrations_app.engine.moves import PEOPLE, RUN, Look, held, make_export, make_plan, make_source
@@ -196,6 +196,41 @@ def test_orphans_that_someone_accepted_leave_the_key_not_valid(
     assert application.value("SELECT convalidated FROM pg_constraint WHERE conname = 'person_city'") is False
     with open_source(tmp_path / "orphans.db") as source:
         assert verify(source, plan, url).equal
+
+
+def test_a_check_that_someone_accepted_rows_against_comes_back_not_valid(
+    url: TargetUrl, export: Export, application: Look, people_file: Path
+) -> None:
+    application.run("ALTER TABLE person ADD CONSTRAINT small CHECK (score < 5)")
+    application.run("COMMENT ON CONSTRAINT small ON person IS 'low'")
+    before = definition(application)
+    plan = make_plan(MODE_EXISTING)
+    accepted = ObjectPlan("check", "small", detail={"not_valid": True})
+    plan = replace(
+        plan, tables=tuple(replace(t, objects=(accepted,)) if t.name == "person" else t for t in plan.tables)
+    )
+    load(url, export, plan)
+    found = application.rows(
+        "SELECT convalidated, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint')"
+        " FROM pg_constraint WHERE conname = 'small'"
+    )
+    assert found == [(False, "CHECK ((score < (5)::double precision)) NOT VALID", "low")]
+    assert_exact(url, people_file, plan)
+    clean.remove_load(url, plan, RUN)
+    assert definition(application) == before
+
+
+def test_more_rows_than_were_planned_to_be_emptied_are_not(url: TargetUrl, application: Look) -> None:
+    seen = Finding("TARGET_NOT_EMPTY", "warn", "", "city", count=1, choices=("empty",), choice="empty")
+    plan = replace(seeded_plan(), findings=(seen,))
+    application.run("INSERT INTO city VALUES ('c00', 'seeded')")
+    application.run("TRUNCATE theirs")
+    check_target(replace(plan, tables=tuple(t for t in plan.tables if t.name == "city")), url)
+    application.run("INSERT INTO city VALUES ('zz', 'somebody')")
+    with pytest.raises(Refused) as caught:
+        check_target(plan, url)
+    assert caught.value.code == "TARGET_NOT_EMPTY"
+    assert "city (2 rows, 1 when it was planned)" in caught.value.message
 
 
 @pytest.mark.parametrize(

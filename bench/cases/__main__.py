@@ -39,7 +39,7 @@ def main() -> int:
             # Nothing is timed here, and a crash of the machine costs nothing: no need to sync.
             with EmbeddedPostgres(work / "postgres", bindir=options.postgres, options={"fsync": "off"}) as server:
                 cases = _Cases(server, work, pgloader)
-                done = [cases.run(path, number, len(files)) for number, path in enumerate(files, 1)]
+                done = cases.run_all(files)
                 version = server.execute("SHOW server_version")[0][0]
     except (EmbeddedError, PathFailed) as error:
         print(f"bench.cases: {error}", file=sys.stderr)
@@ -69,9 +69,28 @@ class _Cases:
         self._server, self._work, self._pgloader = server, work, pgloader
         self._begun = time.monotonic()
 
-    def run(self, path: Path, number: int, total: int) -> Case:
+    def run_all(self, files: list[Path]) -> list[Case]:
+        """All of them, or those until Ctrl-C; a fault in one is a case that died, and the others go on."""
+        done: list[Case] = []
+        try:
+            for number, path in enumerate(files, 1):
+                try:
+                    case = self.run(path, self._work / f"case-{number}")
+                except (psycopg2.Error, OSError, ValueError) as error:
+                    died = Attempt({}, (), f"the measurement, not the product: {type(error).__name__}")
+                    case = Case(path.name, None, died, None, None, None)
+                done.append(case)
+                outcome = case.first.outcome + (f", then {case.second.outcome}" if case.second else "")
+                spent = time.monotonic() - self._begun
+                print(
+                    f"[{spent:5.0f} s] {number}/{len(files)} {path.name}: {outcome} {case.first.died}", file=sys.stderr
+                )
+        except KeyboardInterrupt:
+            print(f"Stopped after {len(done)} of {len(files)} files.", file=sys.stderr)
+        return done
+
+    def run(self, path: Path, folder: Path) -> Case:
         """One file, of which every tool gets a copy of its own."""
-        folder = self._work / f"case-{number}"
         try:
             yardstick = copy_case(path, folder / "yardstick")
             facts = _read_facts(copy_case(path, folder / "facts"))
@@ -80,11 +99,6 @@ class _Cases:
             attempt = self._theirs(path, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        outcome = first.outcome + (f", then {second.outcome}" if second else "")
-        print(
-            f"[{time.monotonic() - self._begun:5.0f} s] {number}/{total} {path.name}: {outcome} {first.died}",
-            file=sys.stderr,
-        )
         return Case(path.name, facts, first, second, arrival, attempt)
 
     def _our_arrival(self, first: Attempt, second: Attempt | None, yardstick: Path) -> Arrival | None:

@@ -6,9 +6,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from migrations_app.engine.cells import encode_row
 from migrations_app.engine.control import Control
 from migrations_app.engine.schema import SourceTable
+from migrations_app.engine.source_lines import Part, PartReader
 from migrations_app.engine.sqlite_source import Source
 
 _REPORT_EVERY = 10_000  # rows
@@ -38,12 +38,13 @@ def digest_content(source: Source, control: Control) -> Content:
 
 def _digest_table(source: Source, table: SourceTable, control: Control) -> tuple[int, str]:
     columns = [column.name for column in table.columns if not column.generated and not column.hidden]
-    digest, count = hashlib.sha256(), 0
-    for row in source.rows(table.name, columns):
-        digest.update(encode_row(row))
-        count += 1
-        if count % _REPORT_EVERY == 0:
+    digest, count, reported = hashlib.sha256(), 0, 0
+    for block in PartReader(source, table.name, columns).blocks(Part(table.name, 0)):
+        digest.update(block.raw)
+        count += block.rows
+        if count - reported >= _REPORT_EVERY:
             control.progress("backup", table.name, count, 0)
+            reported = count
     control.checkpoint()
     return count, digest.hexdigest()
 

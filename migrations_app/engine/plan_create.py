@@ -16,9 +16,9 @@ from migrations_app.engine.plan_tables import Selection, select_tables
 from migrations_app.engine.plan_views import plan_triggers, plan_views
 from migrations_app.engine.profile import ColumnProfile, Profile, TableProfile, profile_source
 from migrations_app.engine.schema import SourceColumn, SourceTable
-from migrations_app.engine.sqlite_ddl import fold
+from migrations_app.engine.sqlite_ddl import fold, parse_index, tokenize
 from migrations_app.engine.sqlite_source import Source
-from migrations_app.engine.translate import NotTranslated, Scope, expression
+from migrations_app.engine.translate import NotTranslated, expression
 from migrations_app.engine.typemap import TypeChoice, candidates_for, choose_type
 
 _BUILTIN_COLLATIONS = frozenset({"BINARY", "NOCASE", "RTRIM"})
@@ -61,7 +61,7 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
     for draft in drafts:
         control.checkpoint()
         plan_foreign_keys(source, draft, by_name, decisions)
-    views = plan_views(source.schema.views, drafts, relations, decisions)
+    views = plan_views(source.schema, drafts, relations, decisions)
     triggers = plan_triggers(source.schema.triggers, decisions)
     made = {draft.source.name: _finish(draft) for draft in drafts}
     tables = tuple(made.get(item.table.name) or skipped(item) for item in selections)
@@ -90,15 +90,17 @@ def _claim_table(relations: Names, name: str, decisions: Decisions) -> str:
 
 def _draft(table: SourceTable, target: str, profile: TableProfile, encoding: str, decisions: Decisions) -> TableDraft:
     names = Names(SYSTEM_COLUMNS)
-    draft = TableDraft(table, target, {}, profile)
+    draft = TableDraft(table, target, {}, profile, utf16=encoding != "UTF-8")
     if not table.key and table.kind == "table":
         message = f"Table {table.name} has no primary key: its rows are told apart by rowid, which isn't carried over."
         decisions.ask(Finding("ROWID_MAY_BE_DATA", INFO, message, table.name))
-    indexed = _indexed_columns(table)
+    indexed, compared = _indexed_columns(table), _compared_columns(table)
     for column in table.columns:
         if column.hidden:
             continue
         plan = _column(table, column, profile.column(column.name), encoding, decisions, fold(column.name) in indexed)
+        if plan.target_type == "text" and column.collation == "BINARY" and fold(column.name) in indexed | compared:
+            plan = replace(plan, collation="C")
         draft.columns[fold(column.name)] = replace(plan, target_name=_claim_column(names, table, column, decisions))
     for column in table.columns:
         if not column.hidden:
@@ -134,6 +136,12 @@ def _indexed_columns(table: SourceTable) -> set[str]:
     return {fold(name) for name in named | set(table.primary_key)}
 
 
+def _compared_columns(table: SourceTable) -> set[str]:
+    """Folded words of the expressions and conditions of indexes: what they compare, they compare byte by byte."""
+    texts = [text for index in table.indexes if index.sql for text in (*parse_index(index.sql).parts, index.where)]
+    return {fold(token.name) for text in texts for token in tokenize(text) if token.kind in ("word", "quoted")}
+
+
 def _column(
     table: SourceTable, column: SourceColumn, profile: ColumnProfile, encoding: str, decisions: Decisions, indexed: bool
 ) -> ColumnPlan:
@@ -152,7 +160,6 @@ def _column(
         not_null=not_null,
         identity=fold(column.name) == fold(table.rowid_alias or "") and choice.target_type == "bigint",
         reason=choice.reason,
-        collation="C" if indexed and choice.target_type == "text" and column.collation == "BINARY" else "",
         on_unfit=on_unfit,
     )
 
@@ -201,7 +208,7 @@ def _default_and_expression(draft: TableDraft, column: SourceColumn, decisions: 
     """Fill in a column's default or generating expression once all columns of the table have their types."""
     plan = draft.columns[fold(column.name)]
     if column.generated:
-        draft.columns[fold(column.name)] = _generated(draft, column, plan, draft.scope, decisions)
+        draft.columns[fold(column.name)] = _generated(draft, column, plan, decisions)
     elif column.default is not None:
         default, obj = _default(draft, column, plan, decisions)
         draft.columns[fold(column.name)] = replace(plan, default_sql=default)
@@ -228,13 +235,11 @@ def _default(
     return text, ObjectPlan("default", plan.target_name, sql, detail=detail)
 
 
-def _generated(
-    draft: TableDraft, column: SourceColumn, plan: ColumnPlan, scope: Scope, decisions: Decisions
-) -> ColumnPlan:
+def _generated(draft: TableDraft, column: SourceColumn, plan: ColumnPlan, decisions: Decisions) -> ColumnPlan:
     """By default the values are kept: a translated expression might compute another one, and isn't tried alone."""
     where = f"{draft.source.name}.{column.name}"
     try:
-        text = expression(column.generated_sql, scope)
+        text = expression(column.generated_sql, draft.scope).sql
     except NotTranslated as error:
         message = f"{where} is generated; its expression isn't carried over ({error}): its values are kept."
         decisions.ask(

@@ -14,8 +14,10 @@ from migrations_app.engine.names import Names
 from migrations_app.engine.plan import ColumnPlan, Finding, ObjectPlan
 from migrations_app.engine.profile import TableProfile
 from migrations_app.engine.schema import IndexColumn, SourceIndex, SourceTable
+from migrations_app.engine.sql_compare import collated
+from migrations_app.engine.sql_values import column_value
 from migrations_app.engine.sqlite_ddl import fold, parse_index, parse_table
-from migrations_app.engine.translate import NotTranslated, Scope, expression
+from migrations_app.engine.translate import NotTranslated, Scope, expression, predicate
 
 _INDEX_ROOM = 2600  # bytes; PostgreSQL's limit for a b-tree entry is 2,704 on pages of 8 kB
 FITS, TRY = "fits", "try"
@@ -40,11 +42,19 @@ class TableDraft:
     constraint_names: Names = field(default_factory=Names)
     unique_sets: list[tuple[str, ...]] = field(default_factory=list)  # folded columns with a plain unique key
     objects: list[ObjectPlan] = field(default_factory=list)
+    utf16: bool = False
 
     @property
     def scope(self) -> Scope:
-        booleans = frozenset(name for name, column in self.columns.items() if column.target_type == "boolean")
-        return Scope({name: column.target_name for name, column in self.columns.items()}, booleans)
+        """What the names of columns mean in an expression."""
+        sources = {fold(column.name): column for column in self.source.columns}
+        return Scope(
+            {
+                name: column_value(quoted(plan.target_name), plan, sources[name], self.profile.column(plan.name))
+                for name, plan in self.columns.items()
+            },
+            self.utf16,
+        )
 
     def targets(self, names: Sequence[str]) -> list[str]:
         return [self.columns[fold(name)].target_name for name in names]
@@ -117,7 +127,7 @@ class ObjectPlanner:
         plain = [part.name for part in index.columns if part.name]
         try:
             parts = self._parts(draft, index)
-            where = f" WHERE {expression(index.where, draft.scope)}" if index.where else ""
+            where = f" WHERE {predicate(index.where, draft.scope)}" if index.where else ""
         except NotTranslated as error:
             self.lost(draft, "index", index.name, str(error), index.sql or "")
             return
@@ -146,9 +156,10 @@ class ObjectPlanner:
         parts: list[str] = []
         for place, part in enumerate(index.columns):
             if part.name is None:
-                text = f"({expression(texts[place], draft.scope)})" if place < len(texts) else ""
-                if not text:
+                if place >= len(texts):
                     raise NotTranslated("its expression wasn't found")
+                value = expression(texts[place], draft.scope)
+                text = f"({collated(value, part.collation) if value.is_text else value.sql})"
             else:
                 text = self._key_part(draft, part)
             parts.append(f"{text} DESC NULLS LAST" if part.descending else f"{text} NULLS FIRST")
@@ -207,7 +218,7 @@ class ObjectPlanner:
         for number, check in enumerate(parse_table(draft.source.sql).checks, start=1):
             name = check.name or f"{draft.source.name}_check{number}"
             try:
-                text = expression(check.expression, draft.scope)
+                text = predicate(check.expression, draft.scope)
             except NotTranslated as error:
                 self.lost(draft, "check", name, str(error), check.expression)
                 continue

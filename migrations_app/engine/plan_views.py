@@ -8,45 +8,44 @@ from migrations_app.engine.findings import INFO, Decisions
 from migrations_app.engine.names import Names
 from migrations_app.engine.plan import Finding, ObjectPlan
 from migrations_app.engine.plan_objects import TableDraft
-from migrations_app.engine.schema import SourceObject
+from migrations_app.engine.schema import SourceObject, SourceSchema, SourceTable
+from migrations_app.engine.sql_select import Relation
 from migrations_app.engine.sqlite_ddl import fold, tokenize
+from migrations_app.engine.sqlite_views import EmptyTwin
 from migrations_app.engine.translate import NotTranslated, ViewScope, view
 
 
 def plan_views(
-    views: Sequence[SourceObject], drafts: Sequence[TableDraft], relations: Names, decisions: Decisions
+    schema: SourceSchema, drafts: Sequence[TableDraft], relations: Names, decisions: Decisions
 ) -> list[ObjectPlan]:
     """Each view translated, to be tried by the loader in this order, or listed with the reason."""
-    names = {fold(item.name): relations.claim(item.name) for item in views}
-    scope = _scope(drafts, names)
+    names = {fold(item.name): relations.claim(item.name) for item in schema.views}
+    known = {fold(draft.source.name): _relation(draft) for draft in drafts}
+    scope = ViewScope(known, schema.encoding != "UTF-8")
     plans: list[ObjectPlan] = []
-    lost: set[str] = set()
-    for item in _in_order(views):
-        detail = {"source": item.sql, "try": True, "source_name": item.name}
-        try:
-            gone = sorted(lost & _words(item))
-            if gone:
-                raise NotTranslated(f"it reads the view {gone[0]}, which isn't carried over")
-            sql = view(item.sql, names[fold(item.name)], scope)
-            plans.append(ObjectPlan("view", names[fold(item.name)], sql, detail=detail))
-        except NotTranslated as error:
-            lost.add(fold(item.name))
-            decisions.ask(
-                Finding("VIEW_NOT_CARRIED", INFO, f"The view {item.name} isn't carried over: {error}.", item.name)
-            )
-            plans.append(ObjectPlan("view", item.name, "", False, str(error), detail))
+    with EmptyTwin([(table.name, _named(table)) for table in schema.tables if table.columns]) as twin:
+        for item in _in_order(schema.views):
+            name = names[fold(item.name)]
+            detail = {"source": item.sql, "try": True, "source_name": item.name}
+            try:
+                sql, known[fold(item.name)] = view(item.sql, name, twin.columns(item.name, item.sql), scope)
+                plans.append(ObjectPlan("view", name, sql, detail=detail))
+            except NotTranslated as error:
+                message = f"The view {item.name} isn't carried over: {error}."
+                decisions.ask(Finding("VIEW_NOT_CARRIED", INFO, message, item.name))
+                plans.append(ObjectPlan("view", item.name, "", False, str(error), detail))
     return plans
 
 
-def _scope(drafts: Sequence[TableDraft], views: dict[str, str]) -> ViewScope:
-    relations = {fold(draft.source.name): draft.target_name for draft in drafts} | views
-    columns: dict[str, str] = {}
-    booleans: dict[str, bool] = {}
-    for draft in drafts:
-        for name, column in draft.columns.items():
-            columns.setdefault(name, column.target_name)
-            booleans[name] = booleans.get(name, True) and column.target_type == "boolean"
-    return ViewScope(relations, columns, frozenset(name for name, is_boolean in booleans.items() if is_boolean))
+def _named(table: SourceTable) -> list[tuple[str, str]]:
+    return [(column.name, column.declared_type) for column in table.columns if not column.hidden]
+
+
+def _relation(draft: TableDraft) -> Relation:
+    scope = draft.scope
+    columns = tuple((name, scope.columns[fold(name)]) for name, _declared in _named(draft.source))
+    keys = (frozenset(names) for names in draft.unique_sets if all(draft.columns[name].not_null for name in names))
+    return Relation(draft.where, columns, tuple(keys), draft.source.rowid_alias or "")
 
 
 def _words(item: SourceObject) -> set[str]:

@@ -1,7 +1,7 @@
 """Every cell of a table: the source's rows, converted, against what the target prints, merged by key.
 
-Ways, each correct, tried in this order: (1) both sides in key order, bytes against bytes (compare_blocks.py), or, where
-SQLite can't write them, line against line; (2) where they aren't equal, the table again, merged by key; (3) where the
+Ways, each correct, tried in this order: (1) both sides in key order, bytes against bytes (compare_blocks.py), or, from
+an export, line against line; (2) where they aren't equal, the table again, merged by key; (3) where the
 two sides don't sort alike, or no column tells rows apart, both are sorted in a scratch file first.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from migrations_app.engine.cells import Row
-from migrations_app.engine.compare_blocks import equal_rows
+from migrations_app.engine.compare_blocks import equal_in_any_order, equal_rows
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions import conversion
 from migrations_app.engine.copy_out import LinesOut
@@ -118,10 +118,10 @@ class TableComparison:
         }
 
     def run(self) -> tuple[TableCheck, Differences]:
+        rows = self._rows_if_equal()
+        if rows is not None:
+            return self._check(rows, rows, Differences(0), 0), Differences(self.limit)
         if self.keys:
-            rows = self._rows_if_equal()
-            if rows is not None:
-                return self._check(rows, rows, Differences(0), 0), Differences(self.limit)
             try:
                 return self._merge(self._source_lines(), self._target_lines)
             except _NotInOrder:
@@ -132,8 +132,9 @@ class TableComparison:
 
     def _rows_if_equal(self) -> int | None:
         if isinstance(self.source, Source):
-            return equal_rows(self.source, self.table, self.connection, self._select(ordered=True), self.control)
-        return self._line_by_line()
+            equal = equal_rows if self.keys else equal_in_any_order
+            return equal(self.source, self.table, self.connection, self._select(ordered=True), self.control)
+        return self._line_by_line() if self.keys else None
 
     def _line_by_line(self) -> int | None:
         """How many rows, when every line is equal, else None."""

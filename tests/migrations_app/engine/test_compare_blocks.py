@@ -8,7 +8,7 @@ import pytest
 
 from migrations_app.engine import compare_rows, source_lines
 from migrations_app.engine.compare import verify
-from migrations_app.engine.compare_blocks import equal_rows
+from migrations_app.engine.compare_blocks import equal_in_any_order, equal_rows
 from migrations_app.engine.conversions import Unfit, conversion
 from migrations_app.engine.copy_direct import csv_lines
 from migrations_app.engine.line_sql import export_line
@@ -198,3 +198,39 @@ def test_rows_are_compared_across_the_borders_of_blocks(
             monkeypatch.setattr(source_lines, "BLOCK_ROWS", rows)
             assert verify(source, plan, url).equal
     assert list(itertools.chain(look.rows("SELECT count(*) FROM t"))) == [(400,)]
+
+
+KEYLESS = {
+    "a row twice": "INSERT INTO log VALUES ('same', 1)",
+    "one of two equal rows less": "DELETE FROM log WHERE ctid = (SELECT min(ctid) FROM log WHERE line = 'same')",
+    "a cell changed": "UPDATE log SET n = 8 WHERE n = 7",
+    "rows with cells exchanged": "UPDATE log SET n = CASE n WHEN 5 THEN 6 ELSE 5 END WHERE n IN (5, 6)",
+}
+
+
+def test_rows_that_nothing_tells_apart_are_compared_in_any_order(
+    tmp_path: Path, url: TargetUrl, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source_file = tmp_path / "keyless.sqlite"
+    rows = [("INSERT INTO log VALUES (?, ?)", (line, n)) for n, line in enumerate([*TEXTS, *["plain"] * 1500])]
+    rows += [("INSERT INTO log VALUES ('same', 1)", ())] * 2
+    execute(source_file, "CREATE TABLE log (line TEXT, n INTEGER)", rows)
+    made, plan = export(source_file, tmp_path / "out")
+    load(url, made, plan)
+    answers: list[int | None] = []
+
+    def watched(*arguments: object) -> int | None:
+        answers.append(equal_in_any_order(*arguments))  # type: ignore[arg-type]
+        return answers[-1]
+
+    monkeypatch.setattr(compare_rows, "equal_in_any_order", watched)
+    look.run("CREATE SCHEMA kept; CREATE TABLE kept.log AS SELECT * FROM log ORDER BY md5(log::text)")
+    look.run("TRUNCATE log; INSERT INTO log SELECT * FROM kept.log")
+    with open_source(source_file) as source:
+        assert verify(source, plan, url).equal
+        assert answers == [len(rows)]
+        for what, sql in KEYLESS.items():
+            look.run(sql)
+            found = verify(source, plan, url).differences
+            assert found and {difference.table for difference in found} == {"log"}, what
+            look.run("TRUNCATE log; INSERT INTO log SELECT * FROM kept.log")

@@ -116,10 +116,11 @@ def _build_one_by_one(connection: Connection, loading: Loading, todo: list[Item]
 
 def build(connection: Connection, loading: Loading, item: Item) -> bool:
     """One transaction: fence, statement in a savepoint, record. False when a tried object was refused."""
-    with transaction(connection, f"making {item.plan.kind} {item.plan.name}") as cursor:
+    doing = f"making {item.plan.kind.replace('_', ' ')} {item.plan.name} of {item.table or 'the target'}"
+    with transaction(connection, doing) as cursor:
         if loading.lease is not None:
             assert_held(cursor, loading.lease)
-        why = attempt(cursor, in_schema(item.plan.sql, loading.schema), loading.schema)
+        why = attempt(cursor, in_schema(item.plan.sql, loading.schema), loading.schema, doing)
         if why and not item.tried:
             raise Failed(
                 "OBJECT_REFUSED",
@@ -130,8 +131,11 @@ def build(connection: Connection, loading: Loading, item: Item) -> bool:
     return not why
 
 
-def attempt(cursor: Cursor, sql: str, schema: str) -> str:
-    """Run one statement in a savepoint, unqualified names meaning `schema`; '' or, in words, why it was refused."""
+def attempt(cursor: Cursor, sql: str, schema: str, doing: str = "making an object") -> str:
+    """Run one statement in a savepoint, unqualified names meaning `schema`; '' or, in words, why it was refused.
+
+    Raises what database_failed() makes of an error that doesn't speak of the statement; `doing` says what it was.
+    """
     cursor.execute("SAVEPOINT attempt")
     try:
         cursor.execute(f"SET LOCAL search_path = {quote(schema)}")
@@ -140,7 +144,7 @@ def attempt(cursor: Cursor, sql: str, schema: str) -> str:
         cursor.execute("RELEASE SAVEPOINT attempt")
     except psycopg2.Error as error:
         if (error.pgcode or "")[:2] not in _REFUSALS:
-            raise database_failed(error, "making an object") from None
+            raise database_failed(error, doing) from None
         cursor.execute("ROLLBACK TO SAVEPOINT attempt")
         return _in_words(error)
     return ""

@@ -141,7 +141,7 @@ def database_failed(error: psycopg2.Error, doing: str) -> EngineError:
         return Cancelled(f"Cancelled while {doing}.")
     if state in ("57P01", "57P02", "57P03") or state.startswith("08") or (not state and _lost(error)):
         return Failed("TARGET_LOST", f"The connection to the target was lost while {doing}.", "Run it again.")
-    if state in ("53100", "53200", "53400"):
+    if state in ("53100", "53200", "53400") or error.diag.source_function in _EXTENDING:
         return Failed("TARGET_FULL", f"The target has no room (disk or memory) left while {doing}.", "Make room.")
     if state == "42501":
         return Refused("NO_RIGHTS", f"The target's role lacks a right while {doing}.", "Grant it, see preflight.")
@@ -149,6 +149,11 @@ def database_failed(error: psycopg2.Error, doing: str) -> EngineError:
         return Failed("TARGET_LOCKED", f"Another session held a lock for too long while {doing}.", "End that session.")
     primary = _safe_words(error)
     return Failed("TARGET_ERROR", f"PostgreSQL said {state or 'nothing known'}{primary} while {doing}.", "See its log.")
+
+
+# Where PostgreSQL makes a table's file longer. A quota or a limit on the size of files is an internal error (XX000)
+# to it; its words are in the server's language, the function's name isn't.
+_EXTENDING = ("mdextend", "mdzeroextend")
 
 
 def _lost(error: psycopg2.Error) -> bool:

@@ -24,6 +24,7 @@ from typing import Any
 
 from migrations_app.engine.cells import Cell, InvalidText, Row
 from migrations_app.engine.control import Control
+from migrations_app.engine.damage import describe_damage
 from migrations_app.engine.errors import Cancelled, EngineError, Failed, Refused
 from migrations_app.engine.row_keys import key_names, row_key_text
 from migrations_app.engine.schema import SourceSchema, SourceTable
@@ -147,8 +148,9 @@ class Source:
         self.recovered_journal = True
 
     def check_integrity(self, control: Control | None = None) -> tuple[str, ...]:
-        """Run SQLite's integrity_check. Raises Refused CORRUPT; gives back lines on values that break constraints.
+        """Run SQLite's integrity_check. Gives back lines on values that break constraints.
 
+        Raises Refused CORRUPT, which names the tables and how much of them can be read.
         A CHECK or an index may use a function or collation that isn't there: then the check that needs neither
         (quick_check) is run.
         """
@@ -161,9 +163,13 @@ class Source:
                 if pragma.startswith("quick"):
                     raise
                 continue
+            except Refused as refused:
+                if refused.code != "CORRUPT":
+                    raise
+                raise _corrupt(self.path, describe_damage(self, [], control or self._control)) from refused
             broken = [line for line in lines if line != "ok" and not line.startswith(_VALUE_LINES)]
             if broken:
-                raise _corrupt(self.path, "; ".join(broken[:3]))
+                raise _corrupt(self.path, describe_damage(self, broken, control or self._control))
             return tuple(line for line in lines if line != "ok")
         return ()
 

@@ -15,10 +15,17 @@ INFO = "info"
 
 @dataclass(frozen=True)
 class Kind:
-    """choices: all that this code can ever offer; a single finding may offer fewer. title: for the reference."""
+    """choices: all that this code can ever offer; a single finding may offer fewer. title: for the reference.
+
+    worded: the beginning of a choice that goes on in a person's own words, such as 'follow:' and a table's column.
+    """
 
     title: str
     choices: tuple[str, ...] = ()
+    worded: str = ""
+
+    def knows(self, choice: str, offered: Sequence[str]) -> bool:
+        return choice in offered or bool(self.worded and choice.startswith(self.worded) and choice != self.worded)
 
 
 CATALOGUE: dict[str, Kind] = {
@@ -80,7 +87,8 @@ CATALOGUE: dict[str, Kind] = {
     "UNKNOWN_COLLATION": Kind("A collation that only the application knows."),
     "NOCASE_COLUMN": Kind("A column compares without case in SQLite, with case in PostgreSQL."),
     "GENERATED_AS_VALUES": Kind(
-        "A generated column becomes an ordinary one that keeps its values.", ("values", "generate")
+        "A generated column: generated in the target where that surely gives the same values, else kept as values.",
+        ("generate", "values"),
     ),
     # Objects
     "ORPHANS": Kind("Rows refer to parents that aren't there.", ("not_valid", "create", "omit")),
@@ -111,6 +119,11 @@ CATALOGUE: dict[str, Kind] = {
         "A search index of PostgreSQL's own, which only the application can fill.", ("skip", "other_columns")
     ),
     "PARENT_NOT_MOVED": Kind("Rows refer to a table of the target whose own rows stay."),
+    "SEQUENCE_WITHOUT_COLUMN": Kind(
+        "A sequence of the target feeds no column: the application asks it itself.", ("keep",), worded="follow:"
+    ),
+    "TARGET_TRIGGER_SLEEPS": Kind("A trigger of the target doesn't act on the rows that are loaded."),
+    "EXTENSION_USED": Kind("The target's schema uses an extension of PostgreSQL."),
     "CHECK_VIOLATED": Kind("A CHECK of the target would refuse rows.", ("not_valid", "skip")),
     "RULE_NOT_TRIED": Kind("A CHECK or an index of the target that couldn't be tried beforehand."),
     "TARGET_KIND": Kind("The target's relation is no ordinary table.", ("skip",)),
@@ -136,13 +149,13 @@ class Decisions:
                 raise Refused(
                     "UNKNOWN_FINDING", f"There is no finding {code!r}.", f"Known: {', '.join(sorted(CATALOGUE))}."
                 )
-            if choice not in kind.choices:
+            if not kind.knows(choice, kind.choices):
                 raise _bad_choice(code, "", choice, kind.choices)
 
     def ask(self, finding: Finding) -> str:
         """Record the finding with the choice made on it; gives that choice, '' when one is still needed."""
         given = self._given(finding)
-        if given and given not in finding.choices:
+        if given and not CATALOGUE[finding.code].knows(given, finding.choices):
             raise _bad_choice(finding.code, place(finding), given, finding.choices)
         choice = given or (finding.choices[0] if finding.severity != REFUSE and finding.choices else "")
         self.findings.append(replace(finding, choice=choice))

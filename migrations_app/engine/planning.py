@@ -72,7 +72,7 @@ def plan_with_profile(
     """
     control = control or Control()
     decisions = Decisions(choices)
-    decisions.check_places(_places(source))
+    decisions.check_places([*_places(source), *(target.sequences if target else ())])
     _check_encrypted(source, encrypted)
     if not source.schema.tables:
         raise Refused("NO_TABLES", f"{source.path} holds no tables.", "Check that it is the file that you meant.")

@@ -5,7 +5,7 @@ An untouched sequence is (1, false); after n it is (n, true). Some applications 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import psycopg2
@@ -36,7 +36,28 @@ class SequenceState:
 
 
 def find_sequences(cursor: Cursor, plan: MovePlan, schema: str) -> tuple[SequenceUse, ...]:
-    """Sequences of identity and serial columns, and those that a default takes its values from."""
+    """Sequences of identity and serial columns, those that a default takes its values from, and those that follow
+    columns by choice (mode existing)."""
+    return (*_fed_columns(cursor, plan, schema), *_followed_columns(cursor, plan, schema))
+
+
+def _followed_columns(cursor: Cursor, plan: MovePlan, schema: str) -> Iterator[SequenceUse]:
+    sources = {table.target_name: table.name for table in plan.tables if table.is_loaded}
+    for each in plan.objects:
+        if each.kind != "sequence" or not each.detail.get("follows"):
+            continue
+        sequence = qualified(schema, each.name)
+        facts = rows(
+            cursor,
+            "SELECT seqstart, seqmin, seqincrement FROM pg_sequence WHERE seqrelid = to_regclass(%s)",
+            (sequence,),
+        )
+        for table, column in each.detail["follows"]:
+            for start, minimum, increment in facts:
+                yield SequenceUse(sources.get(table, table), table, column, sequence, start, minimum, increment)
+
+
+def _fed_columns(cursor: Cursor, plan: MovePlan, schema: str) -> tuple[SequenceUse, ...]:
     sources = {table.target_name: table for table in plan.tables if table.is_loaded}
     found = rows(
         cursor,

@@ -77,7 +77,9 @@ def _read(cursor: Cursor, schema: str, count_rows: bool) -> TargetSchema:
     cursor.execute("SELECT current_setting('server_version_num')::int")
     version = cursor.fetchone()[0]
     tables.sort(key=lambda table: table.name)
-    return TargetSchema(schema, tuple(tables), _views(cursor, schema), extensions, version)
+    views, sequences = _views(cursor, schema), _free_sequences(cursor, schema)
+    used = _used_extensions(cursor, schema)
+    return TargetSchema(schema, tuple(tables), views, extensions, version, sequences=sequences, used_extensions=used)
 
 
 def _fetch(cursor: Cursor, sql: str, schema: str) -> list[tuple[Any, ...]]:
@@ -105,6 +107,43 @@ def _views(cursor: Cursor, schema: str) -> tuple[TargetView, ...]:
         schema,
     )
     return tuple(TargetView(*row) for row in found)
+
+
+def _free_sequences(cursor: Cursor, schema: str) -> tuple[str, ...]:
+    """Sequences that belong to no column and that no default takes its values from."""
+    found = _fetch(
+        cursor,
+        f"""SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = %s AND c.relkind = 'S' AND {_NOT_OF_EXTENSION}
+               AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                                AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))
+               AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_attrdef'::regclass
+                                AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
+             ORDER BY c.relname COLLATE "C" """,
+        schema,
+    )
+    return tuple(row[0] for row in found)
+
+
+def _used_extensions(cursor: Cursor, schema: str) -> tuple[str, ...]:
+    """Extensions whose types, functions or operator classes the schema's relations, defaults and constraints use."""
+    found = _fetch(
+        cursor,
+        """WITH ours AS (
+                SELECT 'pg_class'::regclass::oid AS class, c.oid FROM pg_class c
+                  JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s),
+                parts AS (
+                SELECT * FROM ours
+                UNION ALL SELECT 'pg_attrdef'::regclass, f.oid FROM pg_attrdef f JOIN ours ON ours.oid = f.adrelid
+                UNION ALL SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k
+                            JOIN ours ON ours.oid = k.conrelid)
+           SELECT DISTINCT x.extname::text
+             FROM parts JOIN pg_depend d ON d.classid = parts.class AND d.objid = parts.oid
+             JOIN pg_depend e ON e.classid = d.refclassid AND e.objid = d.refobjid AND e.deptype = 'e'
+             JOIN pg_extension x ON x.oid = e.refobjid ORDER BY 1""",
+        schema,
+    )
+    return tuple(row[0] for row in found)
 
 
 def _columns(cursor: Cursor, schema: str) -> dict[int, list[TargetColumn]]:

@@ -103,6 +103,7 @@ class TargetView:
 class TargetSchema:
     """All relations of one schema, sorted by name. `version` is server_version_num.
 
+    sequences: those that feed no column of their own: the application asks them itself.
     fresh: the application's schema command has made it a moment ago in an empty database, so that all rows in it are
     the application's own seeds. Whoever ran the command says so; it can't be read from the catalogs.
     """
@@ -113,6 +114,8 @@ class TargetSchema:
     extensions: tuple[str, ...] = ()
     version: int = 0
     fresh: bool = False
+    sequences: tuple[str, ...] = ()
+    used_extensions: tuple[str, ...] = ()  # those that columns, defaults, indexes or checks of the schema need
 
     def table(self, name: str) -> TargetTable:
         """The table of that exact name. Raises KeyError."""
@@ -159,6 +162,7 @@ _HEADS = (
     ("version", "file"),
     ("module_name", "file"),
     ("version",),
+    ("compat_version",),
     ("migration_name",),
     ("name",),
     ("MigrationId",),
@@ -172,6 +176,7 @@ def head_columns(names: Sequence[str]) -> tuple[str, ...]:
 
 def version_heads(table: TargetTable, names: Sequence[str] = ()) -> tuple[tuple[str, ...], ...]:
     """What a version table's rows say in the columns `names`, or in its own head columns; sorted, as text."""
-    columns = [column.name for column in table.columns]
-    wanted = [columns.index(name) if name in columns else -1 for name in names or head_columns(columns)]
+    columns = [column.name.lower() for column in table.columns]  # as SQLite compares names
+    heads = names or head_columns([column.name for column in table.columns])
+    wanted = [columns.index(name.lower()) if name.lower() in columns else -1 for name in heads]
     return tuple(sorted(tuple("" if place < 0 else row[place] for place in wanted) for row in table.version_rows))

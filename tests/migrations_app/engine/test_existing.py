@@ -220,6 +220,23 @@ def test_a_check_that_someone_accepted_rows_against_comes_back_not_valid(
     assert definition(application) == before
 
 
+def test_a_sequence_follows_the_columns_that_were_chosen(
+    url: TargetUrl, export: Export, application: Look, people_file: Path
+) -> None:
+    application.run("CREATE SEQUENCE free; CREATE SEQUENCE kept START 7; SELECT setval('kept', 9)")
+    follows = ObjectPlan("sequence", "free", detail={"follows": [["person", "id"]]})
+    plan = replace(make_plan(MODE_EXISTING), objects=(follows, ObjectPlan("sequence", "kept", detail={"follows": []})))
+    load(url, export, plan)
+    assert application.rows("SELECT last_value, is_called FROM free") == [(PEOPLE + 100, True)]
+    assert application.rows("SELECT last_value, is_called FROM kept") == [(9, True)]
+    assert_exact(url, people_file, plan)
+    application.run("SELECT setval('free', 5)")
+    with open_source(people_file) as source:
+        assert not verify(source, plan, url).equal
+    clean.remove_load(url, plan, RUN)
+    assert application.rows("SELECT last_value, is_called FROM free") == [(1, False)]
+
+
 def test_more_rows_than_were_planned_to_be_emptied_are_not(url: TargetUrl, application: Look) -> None:
     seen = Finding("TARGET_NOT_EMPTY", "warn", "", "city", count=1, choices=("empty",), choice="empty")
     plan = replace(seeded_plan(), findings=(seen,))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import EMPTY_THEN_LOAD, KEEP_TARGET, LOAD, MODE_EXISTING, SKIP, Finding, MovePlan
 from migrations_app.engine.planning import make_plan
 from migrations_app.engine.sqlite_source import open_source
@@ -215,6 +217,54 @@ def test_a_digest_of_the_schema_doesnt_see_when_a_migration_was_applied() -> Non
     other = replace(one, version_rows=(("1", "auth", "0002", "2024-01-01"),))
     digests = [digest_of_schema(TargetSchema("public", (each,))) for each in (one, same, other)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_sequence_without_a_column_needs_somebody_who_knows_what_it_counts(tmp_path: Path) -> None:
+    path = build(tmp_path / "t.db", "CREATE TABLE events(stream_ordering INT, note TEXT)")
+    target = table("events", TargetColumn("stream_ordering", "bigint"), TargetColumn("note", "text"))
+    more: dict[str, Any] = {"sequences": ("events_stream_seq", "other_seq")}
+    first, second = plan_into(path, target, **more).open_findings
+    assert (first.code, first.table) == ("SEQUENCE_WITHOUT_COLUMN", "events_stream_seq")
+    assert (first.choices, second.choices) == (("keep", "follow:events.stream_ordering"), ("keep",))
+    follow, keep = "SEQUENCE_WITHOUT_COLUMN@events_stream_seq", ("SEQUENCE_WITHOUT_COLUMN", "keep")
+    plan = plan_into(path, target, choices=((follow, "follow:events.stream_ordering"), keep), **more)
+    assert not plan.open_findings
+    assert [(each.name, each.detail["follows"]) for each in plan.objects] == [
+        ("events_stream_seq", [["events", "stream_ordering"]]),
+        ("other_seq", []),
+    ]
+    for wrong, code in (
+        ("follow:events.note", "UNKNOWN_COLUMN"),
+        ("follow:", "UNKNOWN_CHOICE"),
+        ("x", "UNKNOWN_CHOICE"),
+    ):
+        with pytest.raises(Refused) as caught:
+            plan_into(path, target, choices=((follow, wrong), keep), **more)
+        assert caught.value.code == code
+
+
+def test_triggers_that_sleep_and_extensions_in_use_are_told(tmp_path: Path, url: TargetUrl, look: Look) -> None:
+    look.run(
+        """CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE SEQUENCE free; CREATE SEQUENCE used;
+           CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+           CREATE TABLE t(id bigserial PRIMARY KEY, v citext, n bigint DEFAULT nextval('used'));
+           CREATE TRIGGER "on insert" BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f();
+           CREATE TRIGGER goes BEFORE DELETE ON t FOR EACH ROW EXECUTE FUNCTION f();
+           CREATE TRIGGER off BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f(); ALTER TABLE t DISABLE TRIGGER off"""
+    )
+    connection = connect(url, application_name="causeway:test:0")
+    try:
+        target = read_target_schema(connection, "public")
+    finally:
+        connection.close()
+    path = build(tmp_path / "t.db", "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT, n INT)")
+    with open_source(path) as source:
+        plan = make_plan(source, mode=MODE_EXISTING, target=target)
+    assert [(f.code, f.table, f.column) for f in plan.findings] == [
+        ("TARGET_TRIGGER_SLEEPS", "t", "on insert"),
+        ("EXTENSION_USED", "citext", ""),
+        ("SEQUENCE_WITHOUT_COLUMN", "free", ""),
+    ]
 
 
 def test_naive_times_into_a_zone_and_nulls_into_not_null_are_told(tmp_path: Path) -> None:

@@ -50,14 +50,14 @@ def _followed(name: str, text: str, matches: Sequence[Match]) -> list[list[str]]
 
 
 def _likely(name: str, matches: Sequence[Match]) -> list[str]:
-    """Columns whose table and name hold all the words of the sequence's name; those with the fewest others first."""
+    """Columns whose table and name hold all words of the sequence's name: those with the fewest others, ids first."""
     words = _words(name) - _NO_WORDS
     found = [
-        (len(_words(f"{table}_{column}") - words), f"{table}.{column}")
+        (len(_words(f"{table}_{column}") - words), not column.endswith("id"), f"{table}.{column}")
         for table, column in _numbers(matches)
         if words and words <= _words(f"{table}_{column}")
     ]
-    return [where for _others, where in sorted(found)[:_SHOWN]]
+    return [where for *_rank, where in sorted(found)[:_SHOWN]]
 
 
 def _words(name: str) -> set[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg2
 
@@ -16,7 +17,7 @@ from migrations_app.engine.lease import assert_held
 from migrations_app.engine.ledger import ObjectRecord
 from migrations_app.engine.load_rows import Loading
 from migrations_app.engine.pg_names import in_schema, qualified, quote
-from migrations_app.engine.plan import ObjectPlan
+from migrations_app.engine.plan import ObjectPlan, TablePlan
 from migrations_app.engine.target import Connection, Cursor, cancelling, database_failed, run_threads, transaction
 
 # Kinds in the order in which they are made; each stage is finished before the next begins.
@@ -67,9 +68,13 @@ def build_objects(loading: Loading, *, jobs: int, control: Control) -> None:
             for item in every:
                 if not (item.plan.carried and item.plan.sql):
                     ledger.record_object(cursor, loading.run_key, item.record(item.plan.carried, item.plan.why))
+            loaded = ledger.chunks_done(cursor, loading.run_key)
         todo = [i for i in every if i.plan.sql and i.plan.carried and (i.plan.kind, i.table, i.plan.name) not in known]
+        # The largest first: begun last, one long index would keep a single connection busy at the end.
+        todo.sort(key=lambda item: -sum(loaded.get(item.table, {}).values()))
         for kinds in STAGES:
-            _build_in_parallel(loading, [item for item in todo if item.plan.kind in kinds], jobs, control)
+            stage = [_Job(i.table, partial(_build_one, loading, i)) for i in todo if i.plan.kind in kinds]
+            _in_parallel(loading, stage, jobs, control)
         with cancelling(connection, control):
             for kind in ONE_BY_ONE:
                 _build_one_by_one(connection, loading, [item for item in todo if item.plan.kind == kind], control)
@@ -77,7 +82,14 @@ def build_objects(loading: Loading, *, jobs: int, control: Control) -> None:
         connection.close()
 
 
-def _build_in_parallel(loading: Loading, todo: Sequence[Item], jobs: int, control: Control) -> None:
+@dataclass(frozen=True)
+class _Job:
+    table: str
+    work: Callable[[Connection], object]
+
+
+def _in_parallel(loading: Loading, todo: Sequence[_Job], jobs: int, control: Control) -> None:
+    """Do all of `todo`, in that order, on several connections."""
     queue, lock, finished = deque(todo), threading.Lock(), [0]
 
     def worker(inner: Control) -> None:
@@ -88,12 +100,12 @@ def _build_in_parallel(loading: Loading, todo: Sequence[Item], jobs: int, contro
                     with lock:
                         if not queue:
                             return
-                        item = queue.popleft()
+                        job = queue.popleft()
                     inner.checkpoint()
-                    build(connection, loading, item)
+                    job.work(connection)
                     with lock:
                         finished[0] += 1
-                        control.progress("index", item.table, finished[0], len(todo))
+                        control.progress("index", job.table, finished[0], len(todo))
         finally:
             connection.close()
 
@@ -160,15 +172,17 @@ def _in_words(error: psycopg2.Error) -> str:
     return (error.diag.message_primary or f"SQLSTATE {state}").strip()
 
 
-def analyze(loading: Loading, control: Control) -> None:
+def _build_one(loading: Loading, item: Item, connection: Connection) -> None:
+    build(connection, loading, item)
+
+
+def analyze(loading: Loading, jobs: int, control: Control) -> None:
     """Statistics for the planner: without them the first queries after the switch are slow."""
-    connection = loading.connect()
-    try:
-        with cancelling(connection, control):
-            for table in loading.plan.tables:
-                if table.is_loaded:
-                    control.checkpoint()
-                    with transaction(connection, f"analysing table {table.target_name}") as cursor:
-                        cursor.execute(f"ANALYZE {qualified(loading.schema, table.target_name)}")
-    finally:
-        connection.close()
+    tables = [table for table in loading.plan.tables if table.is_loaded]
+    todo = [_Job(table.name, partial(_analyze, loading, table)) for table in tables]
+    _in_parallel(loading, todo, jobs, control)
+
+
+def _analyze(loading: Loading, table: TablePlan, connection: Connection) -> None:
+    with transaction(connection, f"analysing table {table.target_name}") as cursor:
+        cursor.execute(f"ANALYZE {qualified(loading.schema, table.target_name)}")

@@ -116,7 +116,7 @@ class _Work:
         if state != ledger.LOADED:
             self._timed("load", lambda: load_rows(self.export, loading, jobs=self.jobs, control=control))
             self._timed("index", lambda: build_objects(loading, jobs=self.jobs, control=control))
-            self._timed("analyze", lambda: analyze(loading, control))
+            self._timed("analyze", lambda: analyze(loading, self.jobs, control))
             self._timed("publish", lambda: _finish(self.export, loading, control))
         result = _result(loading, self.seconds, resumed=self.begun != "")
         return replace(result, outages=self.rounds - 1, found_loaded=self.begun == ledger.LOADED)

@@ -17,6 +17,7 @@ from typing import Any
 
 _DOUBLE_DIGITS = 15  # DBL_DIG and FLT_DIG: from this decimal exponent on PostgreSQL writes exponents
 _FLOAT_DIGITS = 6
+_PLAIN_TO = 1e15
 _BORDERS_FROM = 2.0**53  # below it no border between two doubles has so few digits
 _BORDERS_TO = 1e41
 _SINGLE_INFINITY = 0x7F800000  # its bits
@@ -59,6 +60,8 @@ def _special(value: float) -> str | None:
 
 def double_text(value: float) -> str:
     """A float8 as PostgreSQL prints it."""
+    if 1e-4 <= value < _PLAIN_TO or -_PLAIN_TO < value <= -1e-4:  # most numbers: no exponent, no border in question
+        return repr(value).removesuffix(".0")
     special = _special(value)
     if special is not None:
         return special

@@ -552,6 +552,14 @@ def _open_at(path: Path, shown: Path, control: Control) -> Source:
     connection, uri = _connect(path)
     try:
         source = Source(shown, connection, control, uri)
+    except UnicodeDecodeError:
+        # SQLite's complaint about its schema quotes a name that is no text, and sqlite3 fails to say it.
+        connection.close()
+        raise Refused(
+            "BAD_NAME",
+            f"{shown} holds a name or definition that isn't valid text.",
+            "Rename it in the source, or salvage the file with the sqlite3 shell's .recover.",
+        ) from None
     except BaseException:
         connection.close()
         raise

@@ -17,7 +17,7 @@ from migrations_app.engine import backup as backup_module
 from migrations_app.engine.backup import restore_backup, take_backup
 from migrations_app.engine.content import digest_content
 from migrations_app.engine.control import Control, Progress
-from migrations_app.engine.errors import Cancelled, EngineError, Failed, Refused
+from migrations_app.engine.errors import Cancelled, Failed, Refused
 from migrations_app.engine.sqlite_source import open_source
 from tests.migrations_app.engine.artefacts import every_kind, execute
 
@@ -103,8 +103,9 @@ def test_a_copy_that_went_wrong_does_not_count(tmp_path: Path, monkeypatch: pyte
             execute(part, "DELETE FROM log" if damage == "row" else "UPDATE people SET wage = 1.0 WHERE id = 3")
 
     monkeypatch.setattr(backup_module, "_copy", bad_copy)
-    with pytest.raises(EngineError):
+    with pytest.raises(Failed) as caught:
         take_backup(path, tmp_path / "out" / "b.sqlite", Control())
+    assert caught.value.code == "BACKUP_DIFFERS"
     assert os.listdir(tmp_path / "out") == []
 
 

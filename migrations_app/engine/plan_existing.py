@@ -50,7 +50,7 @@ def plan_existing(
     for match in matches:
         if match.target is not None and match.loaded:
             found_here = profile.table(match.source.name)
-            planned = _table(source, match, match.target, matches, found_here, decisions)
+            planned = _table(source, match, match.target, matches, found_here, decisions, tried=rules is not None)
             if rules is not None and planned.is_loaded:
                 planned = _under_rules(source, match, planned, found_here, decisions, rules, control)
             tables.append(planned)
@@ -71,10 +71,14 @@ def _table(
     matches: Sequence[Match],
     profile: TableProfile,
     decisions: Decisions,
+    *,
+    tried: bool,
 ) -> TablePlan:
     table = match.source
     columns = tuple(
-        plan_column(table, column, match.target_column(column.name), profile.column(column.name), decisions)
+        plan_column(
+            table, column, match.target_column(column.name), profile.column(column.name), decisions, tried=tried
+        )
         for column in table.columns
         if not column.hidden
     )
@@ -102,10 +106,14 @@ def _under_rules(
     rules: RowRules,
     control: Control,
 ) -> TablePlan:
-    loose, keep = rules.plan(source, match, planned.columns, profile, decisions, control)
-    if not keep:
+    answer = rules.plan(source, match, planned.columns, profile, decisions, control)
+    if answer.skip:
         return replace(planned, rule=SKIP, objects=(), reason="left out, by choice")
-    return replace(planned, objects=(*planned.objects, *loose))
+    columns = tuple(
+        replace(column, load=False, reason="left out, by choice") if column.name in answer.dropped else column
+        for column in planned.columns
+    )
+    return replace(planned, columns=columns, objects=(*planned.objects, *answer.loose))
 
 
 def _columns_only_there(match: Match, target: TargetTable, decisions: Decisions) -> bool:

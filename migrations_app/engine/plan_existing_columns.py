@@ -57,9 +57,18 @@ def candidates_for_target(column: TargetColumn) -> tuple[Candidate, ...]:
 
 
 def plan_column(
-    table: SourceTable, column: SourceColumn, target: TargetColumn | None, profile: ColumnProfile, decisions: Decisions
+    table: SourceTable,
+    column: SourceColumn,
+    target: TargetColumn | None,
+    profile: ColumnProfile,
+    decisions: Decisions,
+    *,
+    tried: bool = False,
 ) -> ColumnPlan:
-    """One source column's way into the target, with a finding for all that doesn't fit."""
+    """One source column's way into the target, with a finding for all that doesn't fit.
+
+    tried: PostgreSQL itself will be asked about values for which there is no conversion (plan_existing_rules.py).
+    """
     if target is None:
         return _missing(table, column, profile, decisions)
     if target.generated:
@@ -68,7 +77,7 @@ def plan_column(
         return _plan(column, target, "text", reason="a search index, which only the application can fill", load=False)
     own = _own(target)
     if own is None:
-        return _unknown_type(table, column, target, decisions)
+        return _unknown_type(table, column, target, decisions, tried)
     plan = _fitting(table, column, target, own, profile, decisions)
     _naive_times(table, column, own, profile, decisions)
     return _without_null(table, column, target, profile, plan, decisions)
@@ -116,10 +125,14 @@ def _missing(table: SourceTable, column: SourceColumn, profile: ColumnProfile, d
     )
 
 
-def _unknown_type(table: SourceTable, column: SourceColumn, target: TargetColumn, decisions: Decisions) -> ColumnPlan:
+def _unknown_type(
+    table: SourceTable, column: SourceColumn, target: TargetColumn, decisions: Decisions, tried: bool
+) -> ColumnPlan:
     message = f"{table.name}.{column.name} is {target.type_sql} in the target, a type without a conversion of its own."
+    message += " PostgreSQL was asked whether it prints each value as it is." if tried else ""
+    severity = INFO if tried else REFUSE
     offered = ("verbatim", "skip_column")
-    choice = decisions.ask(Finding("TARGET_TYPE_UNKNOWN", REFUSE, message, table.name, column.name, choices=offered))
+    choice = decisions.ask(Finding("TARGET_TYPE_UNKNOWN", severity, message, table.name, column.name, choices=offered))
     if choice == "skip_column":
         return _plan(column, target, "text", reason="left out, by choice", load=False)
     return _plan(column, target, "verbatim", reason="the text as it is, which PostgreSQL must print alike")

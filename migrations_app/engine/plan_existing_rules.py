@@ -28,7 +28,7 @@ from migrations_app.engine.row_keys import key_names, row_key_text
 from migrations_app.engine.schema import SourceTable
 from migrations_app.engine.sqlite_source import Source, quote_name
 from migrations_app.engine.target import Cursor
-from migrations_app.engine.target_rules import CHECK, UNIQUE, Rule, read_rules
+from migrations_app.engine.target_rules import CHECK, TEXT, UNIQUE, Rule, read_rules
 
 _TABLE, _PLACE = "pg_temp.causeway_trial", "causeway_place"
 _FEW = 1000  # combinations of values; so few are tried instead of the rows
@@ -47,6 +47,15 @@ class _Broken:
     state: str = ""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What was chosen: checks that come back NOT VALID, source columns that are left out, the table as a whole."""
+
+    loose: tuple[ObjectPlan, ...] = ()
+    dropped: tuple[str, ...] = ()
+    skip: bool = False
+
+
 class RowRules:
     """The target's rules for rows, tried in one transaction, the cursor's; what is made for that is rolled back."""
 
@@ -62,12 +71,12 @@ class RowRules:
         profile: TableProfile,
         decisions: Decisions,
         control: Control,
-    ) -> tuple[tuple[ObjectPlan, ...], bool]:
-        """Findings on the rows that are refused; the checks that come back NOT VALID, and False to skip the table."""
+    ) -> Answer:
+        """Findings on the rows that the target would refuse, and what was chosen on them."""
         target = match.target.name if match.target else ""
         moved = {column.target_name: column for column in columns if column.load}
-        plans: list[ObjectPlan] = []
-        keep = True
+        loose: list[ObjectPlan] = []
+        skip = False
         for rule in self._rules.get(target, ()):
             if not set(rule.columns) <= moved.keys() or not rule.columns:
                 continue  # a column that isn't written holds its default, which the application chose under its rules
@@ -76,12 +85,45 @@ class RowRules:
             used = [moved[name] for name in rule.columns]
             broken = self._try(source, match.source, target, rule, used, control)
             choice = _ask(match.source, rule, used, broken, decisions) if broken else ""
-            keep = keep and choice != "skip"
+            skip = skip or choice == "skip"
             if choice == "not_valid":
                 assert broken is not None
                 detail = {"not_valid": True, "rows": broken.count}
-                plans.append(ObjectPlan(CHECK, rule.name, "", True, "restored NOT VALID, by choice", detail))
-        return tuple(plans), keep
+                loose.append(ObjectPlan(CHECK, rule.name, "", True, "restored NOT VALID, by choice", detail))
+        dropped = [
+            column.name
+            for column in moved.values()
+            if column.conversion == "verbatim"
+            and self._drops_verbatim(source, match.source, target, column, decisions, control)
+        ]
+        return Answer(tuple(loose), tuple(dropped), skip)
+
+    def _drops_verbatim(
+        self,
+        source: Source,
+        table: SourceTable,
+        target: str,
+        column: ColumnPlan,
+        decisions: Decisions,
+        control: Control,
+    ) -> bool:
+        """Whether a column of a type without a conversion is left out, by choice, since its texts aren't printed alike.
+
+        Asked of PostgreSQL: the text must be a value of the type, and that value must print as the same text.
+        """
+        rule = Rule(TEXT, column.target_name, (column.target_name,), column.target_type)
+        broken = self._try(source, table, target, rule, [column], control)
+        if broken is None:
+            return False
+        if broken.state:
+            message = f"The values of {table.name}.{column.name} could not be tried beforehand ({broken.state})."
+            decisions.ask(Finding("RULE_NOT_TRIED", WARN, message, table.name, column.name))
+            return False
+        what = f"{broken.count} value(s) of {table.name}.{column.name}"
+        message = f"{what} aren't as PostgreSQL prints a value of the type {column.target_type}."
+        choices = () if column.not_null and column.default_sql is None else ("skip_column",)
+        where = (table.name, column.name, broken.first_key, broken.count)
+        return decisions.ask(Finding("VALUE_DOES_NOT_FIT", REFUSE, message, *where, choices)) == "skip_column"
 
     def _try(
         self, source: Source, table: SourceTable, target: str, rule: Rule, used: Sequence[ColumnPlan], control: Control
@@ -101,18 +143,28 @@ class RowRules:
         self, source: Source, table: SourceTable, target: str, rule: Rule, used: Sequence[ColumnPlan], control: Control
     ) -> _Broken | None:
         names = [column.name for column in used]
-        few = _few(source, table, names) if rule.kind == CHECK else None
+        few = _few(source, table, names) if rule.kind != UNIQUE else None
         self._fill(target, rule, used, few if few is not None else source.rows(table.name, names), control)
         self._cursor.execute(f"SET LOCAL search_path = {quote(self._schema)}")
         if rule.kind == UNIQUE:
             return self._duplicates(source, table, rule, names)
+        refuses = self._printed_otherwise(rule) if rule.kind == TEXT else f"({rule.sql}) IS FALSE"
         if few is None:
-            self._cursor.execute(f"SELECT count(*), min({_PLACE}) FROM {_TABLE} WHERE ({rule.sql}) IS FALSE")
+            self._cursor.execute(f"SELECT count(*), min({_PLACE}) FROM {_TABLE} WHERE {refuses}")
             count, place = self._cursor.fetchone()
             return _Broken(count, _key_at(source, table, names, place)) if count else None
-        self._cursor.execute(f"SELECT {_PLACE} FROM {_TABLE} WHERE ({rule.sql}) IS FALSE")
+        self._cursor.execute(f"SELECT {_PLACE} FROM {_TABLE} WHERE {refuses}")
         refused = {few[place] for (place,) in self._cursor.fetchall()}
         return _among(source, table, names, refused) if refused else None
+
+    def _printed_otherwise(self, rule: Rule) -> str:
+        """A condition on the column's text. A function of our session's, since only PL/pgSQL goes on after an error."""
+        self._cursor.execute(
+            "CREATE FUNCTION pg_temp.causeway_printed(given text) RETURNS text LANGUAGE plpgsql AS $$"
+            f"BEGIN RETURN pg_catalog.format('%s', given::{rule.sql}); EXCEPTION WHEN OTHERS THEN RETURN NULL; END $$"
+        )
+        column = quote(rule.columns[0])
+        return f"{column} IS NOT NULL AND pg_temp.causeway_printed({column}) IS DISTINCT FROM {column}"
 
     def _duplicates(self, source: Source, table: SourceTable, rule: Rule, names: Sequence[str]) -> _Broken | None:
         keys = ", ".join(rule.keys)
@@ -129,14 +181,20 @@ class RowRules:
         self, target: str, rule: Rule, used: Sequence[ColumnPlan], rows: Iterator[Row] | Sequence[Row], control: Control
     ) -> None:
         """A temporary table like the target's, with its types and collations and without its rules."""
-        shown = [f"{quote(c.target_name)}::{c.target_type} AS {quote(c.target_name)}" for c in used]
-        plain = [quote(c.target_name) for c in used]
-        columns = shown if rule.of_domain else plain
+        columns = [_as_filled(rule, column) for column in used]
         self._cursor.execute(
             f"CREATE TEMPORARY TABLE {_TABLE.partition('.')[2]} AS SELECT {', '.join(columns)}, 0::bigint AS {_PLACE}"
             f" FROM {qualified(self._schema, target)} WITH NO DATA"
         )
         self._cursor.copy_expert(f"COPY {_TABLE} FROM STDIN", _Lines(used, rows, control))
+
+
+def _as_filled(rule: Rule, column: ColumnPlan) -> str:
+    """The column as the temporary table has it: a domain as the type beneath, a type to be tried as text."""
+    name = quote(column.target_name)
+    if rule.kind == TEXT:
+        return f"NULL::text AS {name}"
+    return f"{name}::{column.target_type} AS {name}" if rule.of_domain else name
 
 
 class _Lines(io.RawIOBase):

@@ -9,12 +9,13 @@ from typing import Any
 from migrations_app.engine.pg_names import quote
 from migrations_app.engine.target import Cursor
 
-CHECK, UNIQUE = "check", "unique"
+CHECK, UNIQUE, TEXT = "check", "unique", "text"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`sql`: the expression of a CHECK, the predicate of a unique index ('' for none). `keys`: what must be unique."""
+    """`sql`: the expression of a CHECK, the predicate of a unique index ('' for none), or the type that a text must be
+    of. `keys`: what must be unique."""
 
     kind: str
     name: str

@@ -12,7 +12,7 @@ from migrations_app.engine.cells import Row
 from migrations_app.engine.compare_constraints import compare_sequences, count_orphans
 from migrations_app.engine.compare_encrypted import check_encrypted
 from migrations_app.engine.compare_objects import judged_objects
-from migrations_app.engine.compare_plan import Comparable, comparable, compare_with_source, left_out
+from migrations_app.engine.compare_plan import Comparable, comparable, compare_with_source, left_out, unanswered
 from migrations_app.engine.compare_rows import Difference, Differences, TableCheck, TableComparison
 from migrations_app.engine.compare_schema import SchemaCheck, compare_schema
 from migrations_app.engine.control import Control
@@ -153,6 +153,7 @@ class _Verification:
     def _schema(self, connection: Connection) -> SchemaCheck:
         held = {table.name for table in self.source.tables} if isinstance(self.source, Export) else None
         self._object_differences(compare_with_source(self.source.schema, self.plan, held))
+        self._object_differences(unanswered(self.plan))
         with transaction(connection, "reading the ledger") as cursor:
             record = ledger.latest_run(cursor)
             if record is not None and record.plan_digest == self.plan.digest:

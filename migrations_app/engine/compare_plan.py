@@ -44,6 +44,21 @@ def compare_with_source(schema: SourceSchema, plan: MovePlan, held: Collection[s
                 yield Difference(table_plan.name, "", each.name, "not_in_source", "", each.target_type)
 
 
+def unanswered(plan: MovePlan) -> Iterator[Difference]:
+    """Findings without a choice that leave a table or a column out: nobody has agreed to that.
+
+    A plan that was loaded has none; one that was only made to compare may. The kind is the finding's code.
+    """
+    tables = {table.name: table for table in plan.tables}
+    for finding in plan.open_findings:
+        table = tables.get(finding.table)
+        if table is None:
+            continue
+        loads = {column.name: column.load for column in table.columns}
+        if table.rule == SKIP or not loads.get(finding.column, True):
+            yield Difference(finding.table, finding.row_key, finding.column, finding.code.lower())
+
+
 def left_out(plan: MovePlan) -> Iterator[str]:
     """What isn't compared because the plan says so: it is no difference, and nobody may think that it was compared."""
     skipped = [f"{t.name} ({t.reason or 'by the plan'})" for t in plan.tables if t.rule == SKIP]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -95,13 +96,20 @@ def _export_folder(asked: Path | None, run_key: str) -> Iterator[Path]:
         yield folder / "export"
 
 
-def _verify(job: Job, source: VerifySource, plan: MovePlan, url: TargetUrl) -> None:
+def _verify(job: Job, source: VerifySource, plan: MovePlan, url: TargetUrl, doubts: Sequence[str] = ()) -> None:
+    """`doubts`: what the caller knows not to be compared; they keep the outcome from being 'verified'."""
     with job.phase("verify"):
         result = through_outages(
             lambda: verify(source, plan, url, control=job.control, environment=os.environ), url, job.control
         )
+    if doubts:
+        result = replace(result, equal=False, inconclusive=(*result.inconclusive, *doubts))
+    for phase, seconds in result.seconds.items():
+        job.report.seconds[f"verify.{phase}"] = seconds
+    for remark in result.remarks:
+        job.remark(remark)
     job.report.verified = result
-    job.report.records = job.report.records or result.objects
+    job.report.records = result.objects
     job.report.outcome = VERIFIED if result.equal else DIFFERENT
 
 
@@ -223,9 +231,20 @@ def verify_migration(job: Job, options: dict[str, Any]) -> None:
                 if fingerprint != watched.fingerprint.digest:
                     job.remark("The file has been written to since it was loaded.")
         job.report.plan = plan
-        if plan.schema_digest != source.schema.digest:
-            job.remark("The file's schema is not the one that was planned.")
-        _verify(job, source, plan, url)
+        _verify(job, source, plan, url, _doubts(source, plan))
+
+
+def _doubts(source: Source, plan: MovePlan) -> list[str]:
+    """What came into the source's schema after the plan was made, beyond the tables and columns that verify() names.
+
+    In mode existing the target's keys, indexes and views are the application's own, whatever the source has.
+    """
+    if plan.schema_digest == source.schema.digest or plan.mode == MODE_EXISTING:
+        return []
+    return [
+        "the file's schema is not the one that was planned: keys, indexes, checks, defaults or views that came since"
+        " were not looked for"
+    ]
 
 
 def _kept_plan(url: TargetUrl) -> tuple[MovePlan | None, str]:

@@ -49,6 +49,9 @@ def summarize(report: Report, console: Console, *, detailed: bool) -> None:
 
 
 def _title(report: Report) -> str:
+    checked = report.verified
+    if report.outcome == DIFFERENT and checked is not None and not checked.difference_count:
+        return "NOT PROVED: nothing that was compared differs, but not everything could be compared."
     if report.error is None and report.outcome == PLANNED and report.plan is not None and report.plan.open_findings:
         return f"Planned; {len(report.plan.open_findings)} finding(s) need a choice before anything is loaded."
     return _TITLES[report.outcome]
@@ -75,7 +78,8 @@ def _differences(report: Report, console: Console, limit: int | None, *, detaile
     shown = report.verified.differences[:limit]
     for found in shown:
         place = ".".join(part for part in (found.table, found.column) if part)
-        values = f": {found.source_value!r} became {found.target_value!r}" if detailed and found.source_value else ""
+        unlike = found.source_value != found.target_value  # both empty: there are none to show
+        values = f": {found.source_value!r} became {found.target_value!r}" if detailed and unlike else ""
         console.say(f"  {found.kind} {place} {found.row_key}{values}")
     if report.verified.difference_count > len(shown):
         console.say(f"  … and {report.verified.difference_count - len(shown):,} more differences")

@@ -94,6 +94,16 @@ def numeric(cell: Cell) -> str | None:
     return ("Infinity" if value > 0 else "-Infinity") if value.is_infinite() else numeric_text(value)
 
 
+def numeric_apart(cell: Cell) -> str | None:
+    """For columns that keep reals and integers as they come: the point tells them apart, 1e16 is 10000000000000000.0.
+
+    In a column of numeric affinity SQLite stores no real that is a whole number of 64 bits: there `numeric` will do.
+    """
+    text = numeric(cell)
+    marked = not isinstance(cell, float) or text is None or "." in text or text.endswith("y")  # Infinity
+    return text if marked else f"{text}.0"
+
+
 def scaled(precision: int, scale: int, rounded: bool, cell: Cell) -> str | None:
     if cell is None:
         return None

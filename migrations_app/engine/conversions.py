@@ -73,6 +73,7 @@ _SIMPLE: dict[str, Convert] = {
     "interval_microseconds": moments.interval_micro,
     "json": structured.as_json,
     "jsonb": structured.as_jsonb,
+    "numeric_apart": numbers.numeric_apart,
     "real": numbers.single,
     "tagged_text": texts.tagged,
     "text": texts.as_text,

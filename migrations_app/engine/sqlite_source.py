@@ -101,6 +101,7 @@ class Source:
         self._uri = uri
         self._shadows: frozenset[str] = frozenset()
         self._watch: sqlite3.Connection | None = None
+        self._unordered: set[str] = set()  # tables with a collation that only the application has
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.recovered_journal = False
         self.identity = (0, 0)  # device and inode that the path named just before it was opened
@@ -151,27 +152,40 @@ class Source:
         """Run SQLite's integrity_check. Gives back lines on values that break constraints.
 
         Raises Refused CORRUPT, which names the tables and how much of them can be read.
-        A CHECK or an index may use a function or collation that isn't there: then the check that needs neither
-        (quick_check) is run.
+        A CHECK or an index may use a function or collation that only the application has, whose order our stand-ins
+        don't know: then quick_check, which looks into no index, is run, and all but such tables are checked in full.
         """
-        (control or self._control).checkpoint()
-        for pragma in ("integrity_check(1000)", "quick_check(1000)"):
-            try:
-                with self._errors("checking the file's integrity"):
-                    lines = [str(line) for (line,) in self._connection.execute(f"PRAGMA {pragma}")]
-            except Failed:
-                if pragma.startswith("quick"):
-                    raise
-                continue
-            except Refused as refused:
-                if refused.code != "CORRUPT":
-                    raise
-                raise _corrupt(self.path, describe_damage(self, [], control or self._control)) from refused
-            broken = [line for line in lines if line != "ok" and not line.startswith(_VALUE_LINES)]
-            if broken:
-                raise _corrupt(self.path, describe_damage(self, broken, control or self._control))
-            return tuple(line for line in lines if line != "ok")
-        return ()
+        control = control or self._control
+        control.checkpoint()
+        try:
+            lines = None if self._unordered else self._check_lines("integrity_check(1000)")
+            if lines is None:
+                misjudged = {f"row not in PRIMARY KEY order for {name}" for name in self._unordered}
+                found = self._check_lines("quick_check(1000)", needs_nothing=True) or []
+                lines = [line for line in found if line not in misjudged]
+                for table in self.schema.tables:
+                    control.checkpoint()
+                    if table.name not in self._unordered:
+                        lines += self._check_lines(f"integrity_check({quote_name(table.name)})") or []
+        except Refused as refused:
+            if refused.code != "CORRUPT":
+                raise
+            raise _corrupt(self.path, describe_damage(self, [], control)) from refused
+        told = tuple(dict.fromkeys(line for line in lines if line != "ok"))
+        broken = [line for line in told if not line.startswith(_VALUE_LINES)]
+        if broken:
+            raise _corrupt(self.path, describe_damage(self, broken, control))
+        return told
+
+    def _check_lines(self, pragma: str, *, needs_nothing: bool = False) -> list[str] | None:
+        """What the check says; None where it can't be run for want of a function or collation."""
+        try:
+            with self._errors("checking the file's integrity"):
+                return [str(line) for (line,) in self._connection.execute(f"PRAGMA {pragma}")]
+        except Failed:
+            if needs_nothing:
+                raise
+            return None
 
     def count(self, table: str) -> int:
         """How many rows a table has: counted by its own b-tree, never by an index that may disagree."""
@@ -371,6 +385,7 @@ class Source:
             tokens = tokenize(table.sql) + [token for index in table.indexes for token in tokenize(index.sql or "")]
             for before, token in itertools.pairwise(tokens):
                 if before.keyword == "COLLATE" and token.name.upper() not in _BUILTIN_COLLATIONS:
+                    self._unordered.add(table.name)
                     self._connection.create_collation(token.name, _compare)
 
     @contextmanager
@@ -382,6 +397,13 @@ class Source:
             if self._control.stop.is_set():
                 raise Cancelled(self._control.stop_reason or "Stopped before the end, as asked.") from error
             raise translate_error(self.path, error, doing) from error
+        except UnicodeDecodeError:
+            # Raised by sqlite3 before it calls a stand-in for a collation.
+            raise Refused(
+                "NOT_READABLE",
+                f"{self.path}: {doing} compares text that isn't valid by a collation that only the application has.",
+                "Mend the text, or leave the table out with --exclude.",
+            ) from None
 
 
 def _uri_path(uri: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from migrations_app.engine.affinity import INTEGER, REAL, TEXT, affinity
+from migrations_app.engine.affinity import BLOB, INTEGER, REAL, TEXT, affinity
 from migrations_app.engine.conversion_times import FRACTIONS, ZONES
 from migrations_app.engine.conversions import type_parts
 from migrations_app.engine.counted_times import MOMENT, WAYS, WORDS, counted, way_candidates
@@ -225,7 +225,7 @@ def _by_values(
         return _mixed(table, column, profile, encoding, decisions, wishes)
     found = next(c for c in _ordered_fallback(profile, wishes) if _fits(profile, c))
     told = f"declared {declared}; {_kinds_text(profile)}: {found.target_type} holds all of them exactly"
-    choice = TypeChoice(found.target_type, found.conversion, told)
+    choice = TypeChoice(found.target_type, _apart(found, column, profile), told)
     if not wishes and not ("text" in kinds and profile.numbers):
         return choice
     wish = wishes[0].target_type if wishes else "one type"
@@ -244,6 +244,13 @@ def _by_values(
     )
     made = decisions.ask(finding)
     return choice if made == "follow_values" else _chosen(made, column, encoding, wishes)
+
+
+def _apart(found: Candidate, column: SourceColumn, profile: ColumnProfile) -> str:
+    """A column without affinity (in a STRICT table that is ANY) may hold both 10000000000000000 and 1e16."""
+    loose = affinity(column.declared_type) == BLOB or column.declared_type.upper() == "ANY"
+    mixed = found.conversion == "numeric" and profile.integers and profile.reals
+    return "numeric_apart" if mixed and loose else found.conversion
 
 
 def _fitting_ways(column: SourceColumn, profile: ColumnProfile) -> list[str]:

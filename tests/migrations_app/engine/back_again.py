@@ -19,7 +19,8 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from pathlib import Path
 
-from migrations_app.engine.plan import ColumnPlan
+from migrations_app.engine.plan import ColumnPlan, Finding
+from tests.migrations_app.engine.random_databases import know_odd_collation, quote
 
 # Storage class and value: ('integer', 1), ('real', eight bytes), ('text', stored bytes), ('blob', …), ('null', None).
 Stored = tuple[str, int | bytes | None]
@@ -31,16 +32,13 @@ _WIDE = Context(prec=2000)
 _MIN, _MAX = -(2**63), 2**63 - 1
 
 
-def quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def stored_rows(path: Path, table: str, columns: Sequence[str]) -> list[tuple[Stored, ...]]:
     """All rows, asked of SQLite: class by typeof(), text as the bytes that lie in the file."""
     parts = []
     for name in map(quote, columns):
         parts += [f"typeof({name})", f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END"]
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        know_odd_collation(connection)
         found = connection.execute(f"SELECT {', '.join(parts)} FROM {quote(table)} NOT INDEXED").fetchall()
     return [tuple(_stored(row[i], row[i + 1]) for i in range(0, len(row), 2)) for row in found]
 
@@ -48,6 +46,7 @@ def stored_rows(path: Path, table: str, columns: Sequence[str]) -> list[tuple[St
 def is_sound(path: Path) -> bool:
     """What SQLite itself says."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        know_odd_collation(connection)
         return bool(connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)])
 
 
@@ -88,9 +87,13 @@ def affinity_class(declared: str, strict: bool) -> str:
 class Back:
     """The way back for the cells of one column."""
 
-    def __init__(self, column: ColumnPlan, encoding: str, affinity: str, choices: frozenset[str]) -> None:
+    def __init__(self, column: ColumnPlan, encoding: str, affinity: str, findings: Sequence[Finding]) -> None:
+        """`findings`: those of this column."""
         self.column = column
-        self.as_text = column.conversion == "text" and "text" in choices  # MIXED_STORAGE answered with `text`
+        # MIXED_STORAGE answered with `text`
+        self.as_text = column.conversion == "text" and any(finding.choice == "text" for finding in findings)
+        is_json = column.declared_type.upper() in ("JSON", "JSONB")
+        self.holds_numbers = is_json or any(map(_tells_of_numbers, findings))
         self.codec = _CODECS[encoding]
         self.affinity = affinity
         self.word, _, self.argument = column.conversion.partition(":")
@@ -106,7 +109,7 @@ class Back:
 
     def _number_or_text(self, printed: str) -> Stored:
         """Numbers in a text column are spelled as Python does; the plan refuses texts spelled so beside them."""
-        if self.affinity != "text" and not self.as_text:
+        if self.holds_numbers and self.affinity != "text" and not self.as_text:
             if re.fullmatch(r"-?(0|[1-9][0-9]*)", printed) and printed != "-0" and _MIN <= int(printed) <= _MAX:
                 return "integer", int(printed)
             with contextlib.suppress(ValueError):
@@ -160,6 +163,7 @@ class Back:
         "boolean": lambda self, printed: ("integer", {"true": 1, "false": 0}[printed]),
         "double": _double,
         "numeric": _numeric,
+        "numeric_apart": _numeric,
         "text": _number_or_text,
         "json": _number_or_text,
         "date": text,
@@ -233,6 +237,13 @@ class Back:
         if self.word == "boolean":
             return cell in (("integer", 0), ("integer", 1))
         return kind == {"int8_strict": "integer", "double": "real", "bytea": "blob"}.get(self.word)
+
+
+def _tells_of_numbers(finding: Finding) -> bool:
+    """Whether a finding of a text column says that numbers occur in it."""
+    if finding.code in ("INVALID_TEXT", "NUL_IN_TEXT"):
+        return "bytea" not in finding.choices
+    return finding.code in ("TYPE_FOLLOWS_VALUES", "MIXED_STORAGE")
 
 
 def _seconds(printed: str) -> Fraction:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+ODD_COLLATION = "odd"  # one that only the application knows
 ENCODINGS = ("UTF-8", "UTF-16le", "UTF-16be")
 
 
@@ -47,22 +48,28 @@ class Database:
         """Write the file. Statements and rows that SQLite refuses are left out."""
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA encoding='{self.encoding}'")
-            connection.execute("PRAGMA synchronous=OFF")
+            connection.execute("PRAGMA user_version=7")  # a file, even when all else is refused
+            # No transaction around it all: running out of rowids would roll that back.
+            connection.executescript("PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY")
             connection.execute(f"PRAGMA ignore_check_constraints={int(self.ignore_checks)}")
-            connection.execute("BEGIN")
+            know_odd_collation(connection)
             for statement in self.statements:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute(statement)
             for insert in self.inserts:
                 marks = ["CAST(? AS TEXT)" if isinstance(value, RawText) else "?" for value in insert.values]
                 values = [value.stored if isinstance(value, RawText) else value for value in insert.values]
-                with contextlib.suppress(sqlite3.Error):
+                with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):  # the latter by an odd collation
                     connection.execute(f"{insert.sql} ({', '.join(marks)})", values)
             for statement in self.afterwards:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute(statement)
-            connection.execute("COMMIT")
         return path
+
+
+def know_odd_collation(connection: sqlite3.Connection) -> None:
+    """Backwards, so that it differs from all others."""
+    connection.create_collation(ODD_COLLATION, lambda one, two: (one < two) - (one > two))
 
 
 def quote(name: str) -> str:
@@ -331,7 +338,7 @@ def _columns(draw: st.DrawFn, name: str, earlier: tuple[str, ...], strict: bool)
     if draw(st.integers(0, 4)) == 4:
         parts.append("NOT NULL")
     if draw(st.integers(0, 7)) == 7:
-        parts.append(f"COLLATE {draw(st.sampled_from(('NOCASE', 'RTRIM', 'nocase', 'BINARY')))}")
+        parts.append(f"COLLATE {draw(st.sampled_from(('NOCASE', 'RTRIM', 'nocase', 'BINARY', ODD_COLLATION)))}")
     if draw(st.integers(0, 7)) == 7:
         parts.append("UNIQUE")
     if draw(st.integers(0, 3)) == 3:

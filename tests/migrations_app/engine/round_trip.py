@@ -15,11 +15,12 @@ import psycopg2
 from migrations_app.engine import source_lines
 from migrations_app.engine.compare import verify
 from migrations_app.engine.control import Control
+from migrations_app.engine.conversions import row_converter
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.export import Export, export_source, open_export
 from migrations_app.engine.fingerprint import Fingerprint
 from migrations_app.engine.load import load_export
-from migrations_app.engine.plan import MODE_CREATE, MovePlan, TablePlan
+from migrations_app.engine.plan import MODE_CREATE, ColumnPlan, MovePlan, TablePlan
 from migrations_app.engine.planning import check_plan, plan_with_profile
 from migrations_app.engine.profile import Profile
 from migrations_app.engine.sqlite_source import Source, open_source
@@ -29,6 +30,8 @@ from tests.migrations_app.engine.random_databases import Database, quote
 
 # What a file can be refused for as a whole; anything else must be a finding with its place.
 REFUSALS = frozenset({"NO_TABLES", "EMPTY_NAME"})
+# Choices that a person may regret: the key is refused once the rows are there; the expression may give other values.
+UNSURE = frozenset({("ORPHANS", "create"), ("GENERATED_AS_VALUES", "generate")})
 _ROUNDS = 6  # of answering findings: one answer may raise the next question
 
 
@@ -72,25 +75,56 @@ def there_and_back(
 ) -> MovePlan | None:
     """The property itself. Gives the plan that was moved by, None when the move was refused; `wanted` are choices."""
     target.empty()
-    with tempfile.TemporaryDirectory(prefix="causeway-property-") as name:
-        folder = Path(name)
-        path = database.build(folder / "source.db")
-        with open_source(path) as source:
-            try:
-                source.check_integrity()
-                plan, profile = answered_plan(source, chooser, dict(wanted))
-            except Refused as refusal:
-                assert refusal.code in REFUSALS or (refusal.code == "CORRUPT" and not is_sound(path)), refusal
-                return None
-            if plan.open_findings:
-                assert all(f.table and not f.choices for f in plan.open_findings), plan.open_findings
-                return None
-            assert check_plan(plan, source) == ()
-            move(target, source, plan, profile, folder, chooser)
+    with planned(database, chooser, wanted) as (source, plan, profile, folder):
+        if plan is None:
+            return None
+        move(target, source, plan, profile, folder, chooser)
         for table in plan.tables:
             if table.is_loaded:
-                assert_had_back(target, path, plan, table, strict=source.schema.table(table.name).strict)
+                assert_had_back(source, plan, table, target.texts(table))
     return plan
+
+
+def there_on_paper(database: Database, chooser: int) -> None:
+    """Without a target: the texts that PostgreSQL is to print give every cell back."""
+    with planned(database, chooser) as (source, plan, _profile, _folder):
+        for table in plan.tables if plan else ():
+            if table.is_loaded:
+                convert = row_converter(table)
+                texts = [convert(row) for row in source.rows(table.name, [c.name for c in table.loaded_columns])]
+                assert_had_back(source, plan, table, [_as_printed(table, row) for row in texts if row is not None])
+
+
+def _as_printed(table: TablePlan, texts: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    """COPY writes 't' and 'f', a cast to text 'true' and 'false'."""
+    words = {"t": "true", "f": "false", None: None}
+    pairs = zip(table.loaded_columns, texts, strict=True)
+    return tuple(words[text] if column.target_type == "boolean" else text for column, text in pairs)
+
+
+@contextmanager
+def planned(
+    database: Database, chooser: int, wanted: Sequence[tuple[str, str]] = ()
+) -> Iterator[tuple[Source, MovePlan | None, Profile, Path]]:
+    """The open file, its plan (None when it is refused as it should be), its profile and a folder."""
+    with tempfile.TemporaryDirectory(prefix="causeway-property-") as name:
+        path = database.build(Path(name) / "source.db")
+        with open_source(path) as source:
+            plan, profile = answered_or_refused(source, chooser, dict(wanted))
+            assert plan is None or check_plan(plan, source) == ()
+            yield source, plan, profile, Path(name)
+
+
+def answered_or_refused(source: Source, chooser: int, choices: dict[str, str]) -> tuple[MovePlan | None, Profile]:
+    """No plan where the file is refused as a whole, or for a finding that names its place and has no choices."""
+    try:
+        source.check_integrity()
+        plan, profile = answered_plan(source, chooser, choices)
+    except Refused as refusal:
+        assert refusal.code in REFUSALS or (refusal.code == "CORRUPT" and not is_sound(source.path)), refusal
+        return None, Profile(())
+    assert all(finding.table and not finding.choices for finding in plan.open_findings), plan.open_findings
+    return (None if plan.open_findings else plan), profile
 
 
 def answered_plan(source: Source, chooser: int, choices: dict[str, str]) -> tuple[MovePlan, Profile]:
@@ -100,9 +134,10 @@ def answered_plan(source: Source, chooser: int, choices: dict[str, str]) -> tupl
         for finding in plan.findings:
             place = ".".join(part for part in (finding.table, finding.column) if part)
             key = f"{finding.code}@{place}" if place else finding.code
-            if finding.choices and choices.keys().isdisjoint((key, finding.code)):
+            offered = [choice for choice in finding.choices if (finding.code, choice) not in UNSURE]
+            if offered and choices.keys().isdisjoint((key, finding.code)):
                 number = zlib.crc32(f"{chooser} {key}".encode()) if chooser else 0
-                choices[key] = finding.choices[number % len(finding.choices)]
+                choices[key] = offered[number % len(offered)]
         if dict(plan.choices) == choices:
             return plan, profile
     raise AssertionError(f"new questions after {_ROUNDS} rounds of answers")
@@ -135,19 +170,17 @@ def quick_fingerprint(path: Path) -> Fingerprint:
     return Fingerprint(main, len(raw), "", 0, digest)
 
 
-def assert_had_back(target: Target, path: Path, plan: MovePlan, table: TablePlan, *, strict: bool) -> None:
+def assert_had_back(source: Source, plan: MovePlan, table: TablePlan, texts: Sequence[tuple[str | None, ...]]) -> None:
     """Every row of the file, each cell bit for bit, but for what the plan says is left out or changed by choice."""
     columns = table.loaded_columns
-    ways = [
-        Back(column, plan.encoding, affinity_class(column.declared_type, strict), made(plan, table.name, column.name))
-        for column in columns
-    ]
+    strict = source.schema.table(table.name).strict
+    ways = [way_back(plan, table.name, column, strict=strict) for column in columns]
     must: Counter[tuple[Form, ...]] = Counter()
     may: Counter[tuple[Form, ...]] = Counter()
-    for row in stored_rows(path, table.name, [column.name for column in columns]):
+    for row in stored_rows(source.path, table.name, [column.name for column in columns]):
         promised = tuple(way.promised(cell) for way, cell in zip(ways, row, strict=True))
         (may if may_be_left_out(ways, row) else must)[promised] += 1
-    arrived = Counter(tuple(way.cell(text) for way, text in zip(ways, row, strict=True)) for row in target.texts(table))
+    arrived = Counter(tuple(way.cell(text) for way, text in zip(ways, row, strict=True)) for row in texts)
     assert not must - arrived, (table.name, "rows are missing", must - arrived, columns)
     assert not arrived - must - may, (table.name, "rows are no longer what they were", arrived - must - may, columns)
 
@@ -156,6 +189,6 @@ def may_be_left_out(ways: list[Back], row: tuple[Stored, ...]) -> bool:
     return any(way.column.on_unfit == "skip_row" and not way.fits(cell) for way, cell in zip(ways, row, strict=True))
 
 
-def made(plan: MovePlan, table: str, column: str) -> frozenset[str]:
-    """The choices made on a column."""
-    return frozenset(f.choice for f in plan.findings if (f.table, f.column) == (table, column))
+def way_back(plan: MovePlan, table: str, column: ColumnPlan, *, strict: bool) -> Back:
+    found = [finding for finding in plan.findings if (finding.table, finding.column) == (table, column.name)]
+    return Back(column, plan.encoding, affinity_class(column.declared_type, strict), found)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from pathlib import Path
+
 import pytest
 
-from tests.migrations_app.engine.random_databases import Database, Insert
+from migrations_app.engine.errors import Refused
+from migrations_app.engine.sqlite_source import open_source
+from tests.migrations_app.engine.random_databases import ODD_COLLATION, Database, Insert, RawText
 from tests.migrations_app.engine.round_trip import Target, there_and_back
 
 
@@ -46,3 +52,39 @@ def test_a_wide_key_with_an_expression_can_be_chosen_about(target: Target, choic
     plan = there_and_back(target, database, 0, [("KEY_TOO_WIDE@t.c,a", choice)])
     assert plan is not None
     assert ("KEY_TOO_WIDE", choice) in [(finding.code, finding.choice) for finding in plan.findings]
+
+
+def test_large_reals_stay_apart_from_integers(target: Target) -> None:
+    rows = [Insert("INSERT INTO t VALUES", (value,)) for value in (1, 10**16, 1e16, -(2.0**53), 2**53, 1e300, 2.0)]
+    there_and_back(target, small("CREATE TABLE t (a)", *rows), 0)
+    found = {text for (text,) in target.run("SELECT a::text FROM public.t WHERE a = 10000000000000000")}
+    assert found == {"10000000000000000", "10000000000000000.0"}
+
+
+ODD = f"a TEXT COLLATE {ODD_COLLATION}"
+
+
+@pytest.mark.parametrize("ddl", [f"({ODD} UNIQUE)", f"({ODD} PRIMARY KEY)", f"({ODD} PRIMARY KEY) WITHOUT ROWID"])
+def test_an_order_that_only_the_application_knows_is_no_damage(target: Target, ddl: str) -> None:
+    rows = [Insert("INSERT INTO t VALUES", (text,)) for text in "bcade"]
+    assert there_and_back(target, small(f"CREATE TABLE t {ddl}", *rows), 0) is not None
+
+
+def test_invalid_text_under_such_an_order_is_a_finding(target: Target) -> None:
+    row = Insert("INSERT INTO t VALUES", (RawText(b"\xff"),))
+    plan = there_and_back(target, small(f"CREATE TABLE t ({ODD} UNIQUE)", row), 0)
+    assert plan is not None
+    assert "INVALID_TEXT" in [finding.code for finding in plan.findings]
+
+
+def test_damage_is_found_beside_such_an_order(tmp_path: Path) -> None:
+    """Another table's index, whose definition was changed behind its back, doesn't hold what it should."""
+    ddl = f"CREATE TABLE t ({ODD} UNIQUE); CREATE TABLE u (b, c); CREATE INDEX i ON u (b)"
+    path = small(ddl, Insert("INSERT INTO u VALUES", (1, 2))).build(tmp_path / "source.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = 'CREATE INDEX i ON u (c)' WHERE name = 'i'")
+        connection.commit()
+    with open_source(path) as source, pytest.raises(Refused) as caught:
+        source.check_integrity()
+    assert caught.value.code == "CORRUPT"

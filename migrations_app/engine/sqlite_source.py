@@ -114,6 +114,7 @@ class Source:
         with self._errors("reading the schema"):
             for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
                 connection.execute(f"PRAGMA {pragma}")
+            _load_schema(connection)  # before any pragma that would have SQLite parse it
             # Taken before our snapshot, so that sibling() can tell whether somebody has committed since.
             self._wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             self._version = self.data_version() if self._wal else 0

@@ -235,3 +235,14 @@ def test_names_that_would_break_sql_are_read(tmp_path: Path) -> None:
     path = build(tmp_path / "n.db", f"CREATE TABLE {quoted}({quoted} TEXT); INSERT INTO {quoted} VALUES('still here')")
     with open_source(path) as source:
         assert list(source.rows(name, [name])) == [("still here",)]
+
+
+def test_an_index_on_a_json_path_is_no_damage(tmp_path: Path) -> None:
+    """SQLite calls json_extract() unsafe in a schema that it doesn't trust, as soon as it parses that."""
+    path = build(
+        tmp_path / "json.db",
+        "CREATE TABLE t (a TEXT); CREATE INDEX by_path ON t (json_extract(a, '$.x')); INSERT INTO t VALUES ('{}')",
+    )
+    with open_source(path) as source:
+        assert source.check_integrity() == ()
+        assert list(source.rows("t")) == [("{}",)]

@@ -11,6 +11,7 @@ from migrations_app.engine.findings import INFO, REFUSE, WARN, Decisions
 from migrations_app.engine.names import SYSTEM_COLUMNS, Names
 from migrations_app.engine.plan import LOAD, SKIP, ColumnPlan, Finding, ObjectPlan, TablePlan
 from migrations_app.engine.plan_foreign_keys import plan_foreign_keys
+from migrations_app.engine.plan_generated import plan_generated
 from migrations_app.engine.plan_objects import ObjectPlanner, TableDraft, by_folded_name, quoted
 from migrations_app.engine.plan_tables import Selection, select_tables
 from migrations_app.engine.plan_views import plan_triggers, plan_views
@@ -18,7 +19,7 @@ from migrations_app.engine.profile import ColumnProfile, Profile, TableProfile, 
 from migrations_app.engine.schema import SourceColumn, SourceTable
 from migrations_app.engine.sqlite_ddl import fold, parse_index, tokenize
 from migrations_app.engine.sqlite_source import Source
-from migrations_app.engine.translate import NotTranslated, expression
+from migrations_app.engine.translate import NotTranslated
 from migrations_app.engine.typemap import TypeChoice, candidates_for, choose_type
 
 _BUILTIN_COLLATIONS = frozenset({"BINARY", "NOCASE", "RTRIM"})
@@ -208,7 +209,7 @@ def _default_and_expression(draft: TableDraft, column: SourceColumn, decisions: 
     """Fill in a column's default or generating expression once all columns of the table have their types."""
     plan = draft.columns[fold(column.name)]
     if column.generated:
-        draft.columns[fold(column.name)] = _generated(draft, column, plan, decisions)
+        draft.columns[fold(column.name)] = plan_generated(draft, column, decisions)
     elif column.default is not None:
         default, obj = _default(draft, column, plan, decisions)
         draft.columns[fold(column.name)] = replace(plan, default_sql=default)
@@ -233,26 +234,6 @@ def _default(
         return None, None
     sql = f"ALTER TABLE {draft.where} ALTER COLUMN {quoted(plan.target_name)} SET DEFAULT {text}"
     return text, ObjectPlan("default", plan.target_name, sql, detail=detail)
-
-
-def _generated(draft: TableDraft, column: SourceColumn, plan: ColumnPlan, decisions: Decisions) -> ColumnPlan:
-    """By default the values are kept: a translated expression might compute another one, and isn't tried alone."""
-    where = f"{draft.source.name}.{column.name}"
-    try:
-        text = expression(column.generated_sql, draft.scope).sql
-    except NotTranslated as error:
-        message = f"{where} is generated; its expression isn't carried over ({error}): its values are kept."
-        decisions.ask(
-            Finding("GENERATED_AS_VALUES", WARN, message, draft.source.name, column.name, choices=("values",))
-        )
-        return plan
-    message = f"{where} is generated as ({column.generated_sql}): its values are kept in an ordinary column."
-    finding = Finding(
-        "GENERATED_AS_VALUES", WARN, message, draft.source.name, column.name, choices=("values", "generate")
-    )
-    if decisions.ask(finding) != "generate":
-        return replace(plan, reason=f"{plan.reason}; generated in SQLite, here an ordinary column")
-    return replace(plan, generated_sql=text, load=False, reason=f"{plan.reason}; generated, by choice")
 
 
 def _finish(draft: TableDraft) -> TablePlan:

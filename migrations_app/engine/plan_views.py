@@ -23,7 +23,9 @@ def plan_views(
     known = {fold(draft.source.name): _relation(draft) for draft in drafts}
     scope = ViewScope(known, schema.encoding != "UTF-8")
     plans: list[ObjectPlan] = []
-    with EmptyTwin([(table.name, _named(table)) for table in schema.tables if table.columns]) as twin:
+    with EmptyTwin(
+        [(table.name, _named(table), table.rowid_alias) for table in schema.tables if table.columns]
+    ) as twin:
         for item in _in_order(schema.views):
             name = names[fold(item.name)]
             detail = {"source": item.sql, "try": True, "source_name": item.name}

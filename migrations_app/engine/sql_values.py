@@ -117,6 +117,7 @@ _FORMS = {
     "int8_strict": ("bigint", INTEGERS),
     "double": ("double", REALS),
     "numeric": ("numeric", NUMBERS),
+    "numeric_apart": ("numeric", NUMBERS),
     "boolean": ("boolean", INTEGERS),
     "date": ("date", TEXTS),
     "timestamp": ("timestamp", TEXTS),

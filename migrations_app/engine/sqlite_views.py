@@ -26,13 +26,16 @@ _ALLOWED = frozenset(
 class EmptyTwin:
     """The schema without a row: tables by name and columns, views as they are written. Use as a context manager."""
 
-    def __init__(self, tables: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> None:
-        """tables: name, and for each column its name and declared type."""
+    def __init__(self, tables: Sequence[tuple[str, Sequence[tuple[str, str]], str | None]]) -> None:
+        """tables: name, for each column its name and declared type, and the column that is the rowid."""
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000)
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 1_000_000)
-        for name, columns in tables:
-            parts = ", ".join(f"{_quoted(column)} {_quoted(declared)}" for column, declared in columns)
+        for name, columns, rowid in tables:
+            parts = ", ".join(
+                f"{_quoted(column)} {'INTEGER PRIMARY KEY' if column == rowid else _quoted(declared)}"
+                for column, declared in columns
+            )
             self._connection.execute(f"CREATE TABLE {_quoted(name)} ({parts})")
         self._connection.set_authorizer(
             lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY

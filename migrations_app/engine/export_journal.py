@@ -52,8 +52,10 @@ class Journal:
             self._write(asdict(entry))
 
     def close(self) -> None:
+        """Closing writes what a full disk didn't take before, and fails again. Raises Failed DISK_FULL, FILE_ERROR."""
         if self._file is not None:
-            self._file.close()
+            with told(self.directory / JOURNAL):
+                self._file.close()
 
     def _write(self, document: dict[str, object] | dict[str, str], *, sync: bool = True) -> None:
         assert self._file is not None

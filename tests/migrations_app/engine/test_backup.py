@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import resource
 import shutil
 import signal
 import sqlite3
@@ -107,25 +106,6 @@ def test_a_copy_that_went_wrong_does_not_count(tmp_path: Path, monkeypatch: pyte
         take_backup(path, tmp_path / "out" / "b.sqlite", Control())
     assert caught.value.code == "BACKUP_DIFFERS"
     assert os.listdir(tmp_path / "out") == []
-
-
-def test_a_full_disk_at_any_offset_leaves_nothing(tmp_path: Path) -> None:
-    path = every_kind(tmp_path / "a.sqlite", people=1500)
-    size = path.stat().st_size
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    accepted = []
-    try:
-        for step in range(50):
-            limit = size * step // 50
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-            with contextlib.suppress(Failed):
-                accepted.append((limit, take_backup(path, tmp_path / "out" / "b.sqlite", Control())))
-            assert os.listdir(tmp_path / "out") == []
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-    assert accepted == []
 
 
 def test_too_little_space_is_refused_before_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

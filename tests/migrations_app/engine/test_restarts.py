@@ -55,14 +55,18 @@ def test_a_load_goes_on_after_the_server_restarted(
         look_closely(text_of(url), lambda look: assert_exact(url, people_file, look))
 
 
+def seconds_of_a_load(fragile: EmbeddedPostgres, export: Export) -> float:
+    with database(fragile) as url:
+        started = time.monotonic()
+        load(url, export)
+        return time.monotonic() - started
+
+
 @pytest.mark.chaos
 def test_forty_restarts_at_seeded_moments_leave_every_load_exact(
     fragile: EmbeddedPostgres, export: Export, people_file: Path
 ) -> None:
-    with database(fragile) as url:
-        started = time.monotonic()
-        load(url, export)
-        whole = time.monotonic() - started
+    whole = min(seconds_of_a_load(fragile, export) for _ in range(2))  # the first one is slow
     seed = random.Random(2)
     survived = 0
     for _ in range(40):

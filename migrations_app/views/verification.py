@@ -84,8 +84,8 @@ def _difference(row: Mapping[str, Any]) -> dict[str, Any]:
     source, target = row.get("source_value", ""), row.get("target_value", "")
     kind = str(row.get("kind", ""))
     return {
-        "table": row.get("table", ""),
-        "column": row.get("column", ""),
+        # Views belong to no table; what is said of a whole table, or a whole row, has no column.
+        "place": ".".join(part for part in (row.get("table"), row.get("column")) if part),
         "row_key": _key_text(str(row.get("row_key", ""))),
         "kind": {"different": "", "missing_row": "The row is missing in PostgreSQL."}.get(kind, kind.replace("_", " ")),
         "source": source,

@@ -557,3 +557,9 @@ def test_a_changed_object_is_found_and_nothing_else(moved: Moved, copied: Target
     result = check(moved, copied)
     assert kinds(result) == expected
     assert not result.equal
+
+
+def test_every_kind_of_difference_that_is_found_here_is_in_the_reference() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "verification.md").read_text()
+    seen = {kind for _, expected in OBJECTS.values() for _, _, kind in expected}
+    assert not {kind for kind in seen if f"`{kind}`" not in page}

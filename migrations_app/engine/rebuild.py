@@ -44,7 +44,7 @@ def rebuild_source(export: Export, path: Path, control: Control) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute(f"PRAGMA encoding='{_encoding(export)}'")
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "trusted_schema=OFF", "ignore_check_constraints=ON"):
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "ignore_check_constraints=ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY)
         connection.execute("BEGIN")

@@ -632,8 +632,7 @@ def _open_copy(path: Path, control: Control) -> Source:
         try:
             recover = sqlite3.connect(copy, isolation_level=None, timeout=BUSY_SECONDS)
             try:
-                recover.execute("PRAGMA trusted_schema=OFF")
-                recover.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                _load_schema(recover)  # reads the first page, and so recovers what is unfinished
             finally:
                 recover.close()
         except sqlite3.Error as error:

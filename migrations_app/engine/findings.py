@@ -77,7 +77,6 @@ CATALOGUE: dict[str, Kind] = {
     "ROWID_MAY_BE_DATA": Kind("A table has no key but its rowid, which isn't carried over."),
     # Tables and columns
     "TOO_MANY_COLUMNS": Kind("PostgreSQL's limit is 1,600 columns a table.", ("skip",)),
-    "NO_COLUMNS": Kind("A table has no column that can be read.", ("skip",)),
     "VIRTUAL_TABLE": Kind(
         "A virtual table: its content is moved into an ordinary table, its index isn't.", ("content", "skip")
     ),
@@ -94,7 +93,9 @@ CATALOGUE: dict[str, Kind] = {
     "ORPHANS": Kind("Rows refer to parents that aren't there.", ("not_valid", "create", "omit")),
     "FOREIGN_KEY_PARENT": Kind("A foreign key's parent is missing, or isn't unique.", ("omit",)),
     "FOREIGN_KEY_TYPES": Kind("A foreign key's columns have types that can't be compared.", ("omit",)),
-    "FOREIGN_KEY_NOCASE": Kind("A foreign key compares without case in SQLite.", ("not_valid", "create", "omit")),
+    "FOREIGN_KEY_NOCASE": Kind(
+        "A foreign key compares without case in SQLite, byte by byte in PostgreSQL.", ("not_valid", "create", "omit")
+    ),
     "DUPLICATE_KEYS": Kind("A unique key has duplicates once its values are converted.", ("omit",)),
     "DEFAULT_NOT_CARRIED": Kind("A default that wasn't translated."),
     "CHECK_NOT_CARRIED": Kind("A check that wasn't translated."),
@@ -126,6 +127,7 @@ CATALOGUE: dict[str, Kind] = {
     "EXTENSION_USED": Kind("The target's schema uses an extension of PostgreSQL."),
     "CHECK_VIOLATED": Kind("A CHECK of the target would refuse rows.", ("not_valid", "skip")),
     "RULE_NOT_TRIED": Kind("A CHECK or an index of the target that couldn't be tried beforehand."),
+    "CHILD_NOT_MOVED": Kind("Rows that stay in the target refer to a table whose rows are loaded."),
     "TARGET_KIND": Kind("The target's relation is no ordinary table.", ("skip",)),
 }
 

@@ -14,7 +14,12 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.findings import INFO, REFUSE, WARN, Decisions
 from migrations_app.engine.plan import SKIP, ColumnPlan, Finding, ObjectPlan, TablePlan
 from migrations_app.engine.plan_create import Drafted
-from migrations_app.engine.plan_existing_around import plan_sequences, tell_extensions, tell_triggers
+from migrations_app.engine.plan_existing_around import (
+    plan_sequences,
+    tell_children,
+    tell_extensions,
+    tell_triggers,
+)
 from migrations_app.engine.plan_existing_columns import candidates_for_target, plan_column
 from migrations_app.engine.plan_existing_keys import plan_keys
 from migrations_app.engine.plan_existing_match import Match, match_tables, twin
@@ -58,6 +63,7 @@ def plan_existing(
             name = match.target.name if match.target else match.source.name
             tables.append(TablePlan(match.source.name, name, match.rule, (), match.source.key, (), match.reason))
     _target_only(source, target, matches, decisions)
+    tell_children(target, matches, decisions)
     tell_triggers(matches, decisions)
     tell_extensions(target.used_extensions, decisions)
     sequences = plan_sequences(target, matches, decisions)

@@ -72,6 +72,22 @@ def _numbers(matches: Sequence[Match]) -> Iterator[tuple[str, str]]:
                     yield match.target.name, column.name
 
 
+def tell_children(target: TargetSchema, matches: Sequence[Match], decisions: Decisions) -> None:
+    """Rows that stay in the target, in tables of its own or by choice, may refer to rows that are replaced."""
+    loaded = {match.target.name for match in matches if match.loaded and match.target}
+    for table in target.tables:
+        if table.name in loaded or not table.rows:
+            continue
+        for key in table.foreign_keys:
+            if key.parent_schema == target.name and key.parent_table in loaded:
+                message = (
+                    f"Rows of {table.name} stay and refer by {', '.join(key.columns)} to {key.parent_table}, whose rows"
+                    " are loaded: each must find its parent among those, or the load fails and gives everything back."
+                )
+                finding = Finding("CHILD_NOT_MOVED", WARN, message, table.name, ", ".join(key.columns))
+                decisions.ask(finding)
+
+
 def tell_triggers(matches: Sequence[Match], decisions: Decisions) -> None:
     """They are disabled while rows are loaded: on SQLite these rows were written without them."""
     for match in matches:

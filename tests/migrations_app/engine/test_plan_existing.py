@@ -198,6 +198,15 @@ def test_a_parent_whose_own_rows_stay_is_told(tmp_path: Path) -> None:
     assert only(plan, "PARENT_NOT_MOVED").table == "c"
 
 
+@pytest.mark.parametrize(("rows", "told"), [(0, 0), (2, 1), (-1, 1)])
+def test_rows_that_stay_and_refer_to_what_is_loaded_are_told(tmp_path: Path, rows: int, told: int) -> None:
+    key = TargetForeignKey("c_p", ("p",), "public", "p", ("id",), "FOREIGN KEY (p) REFERENCES p(id)")
+    child = table("only_there", TargetColumn("p", "bigint"), foreign_keys=(key,), rows=rows)
+    path = build(tmp_path / "t.db", "CREATE TABLE p(id INTEGER PRIMARY KEY)")
+    plan = plan_into(path, child, table("p", TargetColumn("id", "bigint", True)))
+    assert [f.table for f in plan.findings if f.code == "CHILD_NOT_MOVED"] == ["only_there"] * told
+
+
 @pytest.mark.parametrize(("choice", "rule"), [("skip", SKIP), ("other_columns", LOAD)])
 def test_a_search_index_is_one_question_about_its_table(tmp_path: Path, choice: str, rule: str) -> None:
     script = "CREATE TABLE entry(id INTEGER PRIMARY KEY, body TEXT); INSERT INTO entry VALUES(1, 'cheese')"

@@ -27,7 +27,7 @@ _NO_NUMBERS = lines_of(r"(?:\d++-|[-+.0-9einfa]*+[^-+.0-9einfa\n])[^\n]*+")  # a
 _NONE = type(None)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen: one is made for each column of each batch
 class BatchColumn:
     """One column's cells in a batch, and the text of the key of the row at a place among them."""
 
@@ -157,6 +157,7 @@ class Tracker:
         self._highest: int | None = None
         self._first: dict[str, str] = {}
         self._trials = [_Trial(candidate) for candidate in candidates]
+        self._live = self._trials  # those that have not ended
         self._known = _Known(room)
 
     def take(self, column: BatchColumn) -> None:
@@ -178,9 +179,10 @@ class Tracker:
                 odd.update(self._texts(texts, column))
             else:
                 parts[kind] = self._bytes(kind, values, column)
-        for trial in self._trials:
-            if not trial.ended:
-                odd.update(trial.take(parts, column))
+        for trial in self._live:
+            odd.update(trial.take(parts, column))
+        if any(trial.ended for trial in self._live):
+            self._live = [trial for trial in self._live if not trial.ended]
         if str in parts:
             self._known.learn(texts, odd)
 
@@ -191,8 +193,8 @@ class Tracker:
         nulls = len([cell for cell in cells if cell is None]) if self._counts["nulls"] else 0
         self._counts["nulls"] += nulls
         self._counts["texts"] += len(cells) - nulls
-        for trial in self._trials:
-            if not trial.ended and trial.refuses(str):
+        for trial in self._live:
+            if trial.refuses(str):
                 trial.add_refused(len(cells) - nulls)
         return True
 

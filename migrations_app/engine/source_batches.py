@@ -21,7 +21,7 @@ _FEW_ROWS = 50
 _MOST_ROWS = 500  # their cells fit a processor's cache, which counts more than the calls saved by more rows
 _SLICE = 100  # rows between two looks at what rows weigh: so many may be heavy before the batch is closed
 _BATCH_BYTES = 4 * 1024 * 1024
-_SAMPLE = 10  # rows of a batch that are weighed
+_SAMPLE = 5  # rows of a batch that are weighed
 _SIZED = frozenset({str, bytes, InvalidText})
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from migrations_app.engine.affinity import REAL, affinity
 from migrations_app.engine.cells import Cell, InvalidText, Row
 from migrations_app.engine.control import Control
 from migrations_app.engine.damage import describe_damage
@@ -202,7 +203,7 @@ class Source:
         columns: names in the wanted order, None for all visible ones. Memory doesn't grow with the table.
         """
         found = self.schema.table(table)
-        return self._stream(found, [quote_name(name) for name in self._wanted(found, columns)], _in_order(found))
+        return self._stream(found, self._wanted_cells(found, columns), _in_order(found))
 
     def rows_with_key(
         self, table: str, columns: Sequence[str] | None = None, *, ordered: bool = True
@@ -211,7 +212,7 @@ class Source:
         found = self.schema.table(table)
         key = [quote_name(name) for name in found.key] or ([found.rowid_name] if found.rowid_name else [])
         width = len(key)
-        wanted = [quote_name(name) for name in self._wanted(found, columns)]
+        wanted = self._wanted_cells(found, columns)
         for row in self._stream(found, [*key, *wanted], _in_order(found) if ordered else _Tail()):
             yield row[:width], row[width:]
 
@@ -224,7 +225,7 @@ class Source:
         used = [(text, value) for text, value in bounds if value is not None]
         condition = " WHERE " + " AND ".join(text for text, _value in used) if used else ""
         tail = _Tail(condition, f" ORDER BY {found.rowid_name}", limit, tuple(value for _text, value in used))
-        wanted = [quote_name(name) for name in self._wanted(found, columns)]
+        wanted = self._wanted_cells(found, columns)
         for row in self._stream(found, [found.rowid_name, *wanted], tail):
             yield row[0], row[1:]  # type: ignore[misc]
 
@@ -316,6 +317,12 @@ class Source:
             if name not in known:
                 raise KeyError(f"{table.name}.{name}")
         return list(columns)
+
+    def _wanted_cells(self, table: SourceTable, columns: Sequence[str] | None) -> list[str]:
+        """Their SQL. A sort gives reals of a virtual column back as integers (seen in 3.40), but not a cast."""
+        unsteady = {c.name for c in table.columns if c.generated == "virtual" and affinity(c.declared_type) == REAL}
+        wanted = self._wanted(table, columns)
+        return [_steady_real(quote_name(name)) if name in unsteady else quote_name(name) for name in wanted]
 
     def _stream(self, table: SourceTable, expressions: list[str], tail: _Tail) -> Iterator[Row]:
         wide = self.schema.encoding != "UTF-8"
@@ -460,6 +467,10 @@ def _decode(raw: bytes, codec: str) -> str | InvalidText:
         return raw.decode(codec)
     except UnicodeDecodeError:
         return InvalidText(raw)
+
+
+def _steady_real(cell: str) -> str:
+    return f"CASE typeof({cell}) WHEN 'real' THEN CAST({cell} AS REAL) ELSE {cell} END"
 
 
 def _wide_parts(expression: str) -> tuple[str, str]:

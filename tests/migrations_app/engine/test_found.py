@@ -88,3 +88,9 @@ def test_damage_is_found_beside_such_an_order(tmp_path: Path) -> None:
     with open_source(path) as source, pytest.raises(Refused) as caught:
         source.check_integrity()
     assert caught.value.code == "CORRUPT"
+
+
+def test_reals_of_a_virtual_column_stay_reals_when_rows_are_sorted(target: Target) -> None:
+    ddl = "CREATE TABLE t (a INT, b REAL AS (a + 1) VIRTUAL, PRIMARY KEY (a COLLATE NOCASE)) WITHOUT ROWID"
+    plan = there_and_back(target, small(ddl, Insert("INSERT INTO t (a) VALUES", (1,))), 0)
+    assert plan is not None

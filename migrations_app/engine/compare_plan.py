@@ -11,6 +11,7 @@ from migrations_app.engine.plan import KEEP_TARGET, SKIP, ColumnPlan, MovePlan, 
 from migrations_app.engine.schema import SourceSchema
 from migrations_app.engine.target_schema import TargetColumn, TargetTable
 
+_INTEGERS = ("smallint", "integer", "bigint")
 _SHOWN = 20  # remarks of a kind
 
 
@@ -109,7 +110,7 @@ def comparable(
         if found is None or column.name not in source_columns:
             continue
         if column.load:
-            columns.append(column)
+            columns.append(_as_text(column) if column.target_name in retyped else column)
         elif found.generated:
             way = column if column.generated_sql else _converted(column, found)
             if way is None:
@@ -119,6 +120,11 @@ def comparable(
     present = {column.name for column in columns if column.target_name not in retyped}
     key = table.key if present.issuperset(table.key) else ()
     return Comparable(replace(table, columns=tuple(columns), key=key), tuple(unproved))
+
+
+def _as_text(column: ColumnPlan) -> ColumnPlan:
+    """Integers of a column that is none any more: what is printed there may be no integer."""
+    return replace(column, conversion="text", target_type="text") if column.target_type in _INTEGERS else column
 
 
 def _converted(column: ColumnPlan, found: TargetColumn) -> ColumnPlan | None:

@@ -20,7 +20,7 @@ from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled
 from migrations_app.engine.export import Export
 from migrations_app.engine.load import load_export
-from migrations_app.engine.plan import LOAD, MODE_CREATE, EncryptedColumn, MovePlan, TablePlan
+from migrations_app.engine.plan import LOAD, MODE_CREATE, EncryptedColumn, MovePlan, ObjectPlan, TablePlan
 from migrations_app.engine.sqlite_source import open_source
 from migrations_app.engine.target_url import TargetUrl, parse_target_url
 from tests.migrations_app.engine.moves import (
@@ -259,6 +259,48 @@ def test_keys_of_every_type_are_merged_whatever_their_order(
     ]
 
 
+def test_a_key_that_got_another_type_is_found_and_its_rows_are_still_compared(
+    url: TargetUrl, tmp_path: Path, look: Look
+) -> None:
+    table = single(column("k", "bigint", "bigint"), column("v", "text", "text"))
+    source = load_single(url, tmp_path, "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)", [(1, "a"), (2, "b")], table)
+    plan = MovePlan(MODE_CREATE, "public", "d", "UTF-8", (table,))
+    look.run("ALTER TABLE t ALTER k TYPE numeric(5,1); UPDATE t SET v = 'c' WHERE k = 2")
+    kinds = {(d.column, d.kind) for d in check(source, url, plan).differences}
+    assert kinds == {("k", "type_changed"), ("", "missing_row"), ("", "extra_row")}
+
+
+def test_a_key_column_that_is_gone_is_found_and_the_other_columns_are_compared(
+    url: TargetUrl, tmp_path: Path, look: Look
+) -> None:
+    table = single(column("k", "bigint", "bigint"), column("v", "text", "text"))
+    source = load_single(url, tmp_path, "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)", [(1, "a"), (2, "b")], table)
+    plan = MovePlan(MODE_CREATE, "public", "d", "UTF-8", (table,))
+    look.run("ALTER TABLE t DROP k; UPDATE t SET v = 'c' WHERE v = 'b'")
+    result = check(source, url, plan)
+    assert {("t", "", "k", "column_missing"), ("t", "", "t_pkey", "index_missing")} <= set(found(result))
+    assert {('{"v": "b"}', "missing_row"), ('{"v": "c"}', "extra_row")} <= {
+        (d.row_key, d.kind) for d in result.differences
+    }
+
+
+def test_a_tried_index_is_told_from_a_lost_one_without_a_ledger(url: TargetUrl, tmp_path: Path, look: Look) -> None:
+    """The rows break a unique key of an expression: the load lists it as not carried."""
+    lower = 'CREATE UNIQUE INDEX "by_lower" ON {schema}."t" (lower("v"))'
+    upper = 'CREATE UNIQUE INDEX "by_upper" ON {schema}."t" (("v" || \'x\'))'
+    objects = tuple(
+        ObjectPlan("index", name, sql, detail={"try": True}) for name, sql in (("by_lower", lower), ("by_upper", upper))
+    )
+    table = single(column("k", "bigint", "bigint"), column("v", "text", "text"))
+    table = replace(table, objects=(*table.objects, *objects))
+    source = load_single(url, tmp_path, "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)", [(1, "a"), (2, "A")], table)
+    plan = MovePlan(MODE_CREATE, "public", "d", "UTF-8", (table,))
+    clean.remove_traces(url, RUN)
+    assert check(source, url, plan).equal
+    look.run("DROP INDEX by_upper")
+    assert found(check(source, url, plan)) == [("t", "", "by_upper", "index_missing")]
+
+
 # Encrypted columns
 
 
@@ -319,6 +361,27 @@ def test_cells_that_do_not_open_are_counted_and_never_shown(
     ]
     assert result.decrypted[1].opened == 19
     assert "canary" not in repr(result)
+
+
+def test_cells_that_do_not_open_are_named_by_key_and_listed_up_to_the_limit(
+    url: TargetUrl, encrypted: tuple[Path, MovePlan, dict[str, str]]
+) -> None:
+    source, plan, environment = encrypted
+    environment = {**environment, "BORN_KEY": Fernet.generate_key().decode()}
+    result = check(source, url, plan, environment=environment, limit=2)
+    assert result.difference_count == 20
+    assert {d.kind for d in result.differences} == {"not_decryptable"}
+    assert [d.row_key for d in result.differences] == ['{"k": 0}', '{"k": 1}']
+
+
+def test_an_encrypted_column_that_is_gone_is_inconclusive_too(
+    url: TargetUrl, encrypted: tuple[Path, MovePlan, dict[str, str]], look: Look
+) -> None:
+    source, plan, environment = encrypted
+    look.run("ALTER TABLE t DROP wage")
+    result = check(source, url, plan, environment=environment)
+    assert ("t", "", "wage", "column_missing") in found(result)
+    assert result.inconclusive == ("t.wage: the target has no such column",)
 
 
 def test_another_key_opens_nothing(url: TargetUrl, encrypted: tuple[Path, MovePlan, dict[str, str]]) -> None:

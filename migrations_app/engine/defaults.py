@@ -7,6 +7,7 @@ write for "now" are known by their form; all else is listed.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 from migrations_app.engine.affinity import affinity
@@ -33,6 +34,9 @@ _NOW = {
     "current_time": ("time", "HH24:MI:SS"),
     "time('now')": ("time", "HH24:MI:SS"),
 }
+_MILLISECONDS = frozenset(form for form in _NOW if "%f" in form)
+# A number of whole days, hours, minutes or seconds from now; months and years end otherwise in the two databases.
+_LATER = re.compile(r"(date|datetime)\('now','([+-]?[0-9]{1,6}) (day|hour|minute|second)s?'\)")
 _BY_KIND = {"timestamp": _SECOND, "date": f"({_UTC})::date", "time": f"({_SECOND})::time"}
 _EPOCH = frozenset({"strftime('%s','now')", "unixepoch()", "unixepoch('now')"})
 _RANDOM_KEY = "lower(hex(randomblob(16)))"
@@ -44,8 +48,11 @@ def translate_default(source_sql: str, declared: str, target_type: str, conversi
     if known is not None:
         return known
     cell = _constant(source_sql, declared)
+    # A default isn't one of the column's texts: where times are kept in one form it may be written in another.
+    word = conversion_name.partition(":")[0]
+    name = word if word in ("timestamp", "timestamptz", "time") else conversion_name
     try:
-        text = conversion(conversion_name, target_type).convert(cell)
+        text = conversion(name, target_type).convert(cell)
     except Unfit as error:
         raise NotTranslated(f"the column's type can't hold it: {error.why}") from error
     return None if text is None else _literal(text, target_type)
@@ -70,11 +77,10 @@ def _normal(sql: str) -> str:
 def _known(normal: str, target_type: str) -> str | None:
     if normal in _NOW:
         kind, form = _NOW[normal]
-        if target_type == "text":
-            return f"to_char({_UTC}, '{form}')"
-        if kind and target_type.split(" ")[0] == kind and "with time zone" not in target_type:
-            return _BY_KIND[kind]
-        raise NotTranslated(f"it gives a time, the column is {target_type}")
+        return _moment(kind, form, target_type, milliseconds=normal in _MILLISECONDS)
+    if later := _LATER.fullmatch(normal):
+        kind, form = _NOW[f"{later[1]}('now')"]
+        return _moment(kind, form, target_type, later=f" + interval '{int(later[2])} {later[3]}'")
     if normal in _EPOCH:
         number = "floor(extract(epoch from now()))::bigint"
         if target_type in ("bigint", "numeric"):
@@ -86,6 +92,21 @@ def _known(normal: str, target_type: str) -> str | None:
         # 32 hexadecimal digits of which 122 bits are random, where SQLite's has 128.
         return "replace(gen_random_uuid()::text, '-', '')"
     return None
+
+
+def _moment(kind: str, form: str, target_type: str, *, milliseconds: bool = False, later: str = "") -> str:
+    """Now, or a fixed time from now, in UTC: as text in SQLite's form, or as the column's type of time."""
+    utc = f"({_UTC}{later})" if later else _UTC
+    if target_type == "text":
+        return f"to_char({utc}, '{form}')"
+    if target_type == "timestamp with time zone" and kind != "time":
+        unit = "milliseconds" if milliseconds else "day" if kind == "date" else "second"
+        return f"timezone('UTC', date_trunc('{unit}', {utc}))"
+    if milliseconds and target_type == "timestamp without time zone" and "T" not in form:
+        return f"date_trunc('milliseconds', {utc})"
+    if kind and target_type.split(" ")[0] == kind and "with time zone" not in target_type:
+        return _BY_KIND[kind].replace(_UTC, utc)
+    raise NotTranslated(f"it gives a time, the column is {target_type}")
 
 
 def _refuse(action: int, *_names: str | None) -> int:

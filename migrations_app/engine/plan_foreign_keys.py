@@ -83,20 +83,7 @@ def _omit(draft: TableDraft, key: SourceForeignKey, problem: tuple[str, str], de
 def _carry(source: Source, draft: TableDraft, key: SourceForeignKey, parent: TableDraft, decisions: Decisions) -> None:
     columns = parent_columns(key, parent.source)
     orphans, first = count_orphans(source, draft.source, key.columns, parent.source, columns)
-    choice = "create"
-    if orphans:
-        finding = Finding(
-            "ORPHANS",
-            WARN,
-            f"{orphans} row(s) of {draft.source.name} refer by {_where(key)} to no row of {parent.source.name}:"
-            " they arrive, the foreign key is created NOT VALID.",
-            draft.source.name,
-            _where(key),
-            first,
-            orphans,
-            ("not_valid", "create", "omit"),
-        )
-        choice = decisions.ask(finding)
+    choice = _decide(draft, key, parent, columns, (orphans, first), decisions)
     name = draft.constraint_names.claim(f"{draft.source.name}_{'_'.join(key.columns)}_fkey")
     detail = {
         "columns": draft.targets(key.columns),
@@ -117,6 +104,35 @@ def _carry(source: Source, draft: TableDraft, key: SourceForeignKey, parent: Tab
     sql += " DEFERRABLE INITIALLY DEFERRED" if key.initially_deferred else ""
     sql += " NOT VALID" if choice == "not_valid" else ""
     draft.objects.append(ObjectPlan("foreign_key", name, sql, detail=detail))
+
+
+def _decide(
+    draft: TableDraft,
+    key: SourceForeignKey,
+    parent: TableDraft,
+    columns: Sequence[str],
+    orphans: tuple[int, str],
+    decisions: Decisions,
+) -> str:
+    """'create', 'not_valid' or 'omit'."""
+    count, first = orphans
+    wanted = {fold(name) for name in columns}
+    # SQLite compares by the parent's collation (foreignkeys.html, section 3), PostgreSQL byte by byte.
+    rules = sorted({c.collation for c in parent.source.columns if fold(c.name) in wanted} - {"BINARY"})
+    refers = f"{draft.source.name} refer by {_where(key)} to no row of {parent.source.name}"
+    offered: tuple[str, ...]
+    if rules:
+        code, offered = "FOREIGN_KEY_NOCASE", ("not_valid", "omit") if count else ("create", "omit")
+        message = (
+            f"The foreign key {draft.source.name}({_where(key)}) compares by {', '.join(rules)} in SQLite, byte by byte"
+            f" in PostgreSQL, where {count} row(s) of {refers}; new rows have to spell the parent's key exactly."
+        )
+    elif count:
+        code, offered = "ORPHANS", ("not_valid", "create", "omit")
+        message = f"{count} row(s) of {refers}: they arrive, the foreign key is created NOT VALID."
+    else:
+        return "create"
+    return decisions.ask(Finding(code, WARN, message, draft.source.name, _where(key), first, count, offered))
 
 
 def count_orphans(

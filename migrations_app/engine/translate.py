@@ -1,7 +1,7 @@
 """SQLite's SQL in PostgreSQL's words: expressions of checks, indexes and generated columns, and views.
 
 sqlglot reads the grammar; what each part means on both sides is decided in the modules sql_*.py, from the types and
-values of the columns. Only what means exactly the same is translated (docs/decisions/0006); the loader tries each
+values of the columns. Only what means exactly the same is translated (docs/decisions/0007); the loader tries each
 object all the same, and lists what PostgreSQL refuses.
 """
 

@@ -9,7 +9,6 @@ process, because closing any other descriptor of it would drop this process's lo
 
 from __future__ import annotations
 
-import itertools
 import os
 import sqlite3
 import stat
@@ -26,18 +25,18 @@ from migrations_app.engine.affinity import REAL, affinity
 from migrations_app.engine.cells import Cell, InvalidText, Row
 from migrations_app.engine.control import Control
 from migrations_app.engine.damage import describe_damage
-from migrations_app.engine.errors import Cancelled, EngineError, Failed, Refused
+from migrations_app.engine.errors import Cancelled, Failed, Refused
 from migrations_app.engine.row_keys import key_names, row_key_text
 from migrations_app.engine.schema import SourceSchema, SourceTable
 from migrations_app.engine.source_copy import copy_with_journal
-from migrations_app.engine.sqlite_ddl import fold, tokenize
+from migrations_app.engine.sqlite_ddl import fold
+from migrations_app.engine.sqlite_errors import MAX_CELL_BYTES, corrupt, translate_error, truncated
 from migrations_app.engine.sqlite_schema import read_schema, virtual_shadows
+from migrations_app.engine.stand_ins import stand_in
 
-MAX_CELL_BYTES = 512 * 1024 * 1024  # a row, too; PostgreSQL takes 1 GB a value, hex needs two bytes for one
 BUSY_SECONDS = 5.0
 _PROGRESS_STEPS = 200_000  # virtual machine steps between two looks at the stop flag: a few milliseconds
 _CODEC = {"UTF-8": "utf-8", "UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}
-_BUILTIN_COLLATIONS = frozenset({"BINARY", "NOCASE", "RTRIM"})
 _REFUSED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
 _PRAGMAS = frozenset(
     {
@@ -102,7 +101,6 @@ class Source:
         self._uri = uri
         self._shadows: frozenset[str] = frozenset()
         self._watch: sqlite3.Connection | None = None
-        self._unordered: set[str] = set()  # tables with a collation that only the application has
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.recovered_journal = False
         self.identity = (0, 0)  # device and inode that the path named just before it was opened
@@ -124,7 +122,8 @@ class Source:
             connection.execute("PRAGMA cache_size=-16000")
             self._shadows = virtual_shadows(connection)
             self.schema: SourceSchema = read_schema(connection)
-            self._register_collations()
+            # Stand-ins know nothing of the order that the application's own collations have.
+            self._unordered = {table.name for table in self.schema.tables if stand_in(connection, table)}
         self._codec = _CODEC[self.schema.encoding]
 
     def __enter__(self) -> Source:
@@ -172,11 +171,11 @@ class Source:
         except Refused as refused:
             if refused.code != "CORRUPT":
                 raise
-            raise _corrupt(self.path, describe_damage(self, [], control)) from refused
+            raise corrupt(self.path, describe_damage(self, [], control)) from refused
         told = tuple(dict.fromkeys(line for line in lines if line != "ok"))
         broken = [line for line in told if not line.startswith(_VALUE_LINES)]
         if broken:
-            raise _corrupt(self.path, describe_damage(self, broken, control))
+            raise corrupt(self.path, describe_damage(self, broken, control))
         return told
 
     def _check_lines(self, pragma: str, *, needs_nothing: bool = False) -> list[str] | None:
@@ -384,18 +383,6 @@ class Source:
     def _must_stop(self) -> int:
         return 1 if self._control.stop.is_set() else 0
 
-    def _register_collations(self) -> None:
-        """Stand in for collations that only the application has, so that its tables can be read at all.
-
-        Order and equality by them are never relied on: keys are compared as BINARY.
-        """
-        for table in self.schema.tables:
-            tokens = tokenize(table.sql) + [token for index in table.indexes for token in tokenize(index.sql or "")]
-            for before, token in itertools.pairwise(tokens):
-                if before.keyword == "COLLATE" and token.name.upper() not in _BUILTIN_COLLATIONS:
-                    self._unordered.add(table.name)
-                    self._connection.create_collation(token.name, _compare)
-
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         """Turn sqlite3's errors into ours."""
@@ -445,10 +432,6 @@ def _care_for_rows() -> Iterator[None]:
         raise
 
 
-def _compare(one: str, two: str) -> int:
-    return (one > two) - (one < two)
-
-
 def _bindable(value: Cell) -> int | float | str | bytes | None:
     if isinstance(value, InvalidText):
         raise TypeError("text that isn't valid can't be a parameter")
@@ -490,71 +473,6 @@ def _order_by(table: SourceTable) -> str:
     if table.rowid_alias is not None or not table.key:
         return table.rowid_name or quote_name(table.rowid_alias or "")
     return ", ".join(f"{quote_name(name)} COLLATE BINARY" for name in table.key)
-
-
-def _corrupt(path: Path, detail: str) -> Refused:
-    return Refused(
-        "CORRUPT",
-        f"The SQLite file {path} is damaged: {detail}.",
-        "Restore a sound copy, or salvage it with the sqlite3 shell's .recover into a new file, and move that one.",
-    )
-
-
-def translate_error(path: Path, error: sqlite3.Error, doing: str) -> EngineError:
-    """One of our errors for one of sqlite3's: code, sentence and hint."""
-    name = str(getattr(error, "sqlite_errorname", ""))
-    if name.startswith("SQLITE_NOTADB"):
-        return Refused(
-            "NOT_SQLITE",
-            f"{path} is encrypted or not SQLite.",
-            "Give the SQLite database file itself; decrypt it first where it is encrypted as a whole.",
-        )
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Refused(
-            "LOCKED",
-            f"{path} is locked by another process while {doing}.",
-            "Wait until its writer has committed, or stop it.",
-        )
-    if name.startswith("SQLITE_CORRUPT") or "malformed" in str(error):
-        return _truncated(path) or _corrupt(path, f"{error}, while {doing}")
-    if name.startswith("SQLITE_TOOBIG"):
-        return Refused(
-            "VALUE_TOO_LARGE",
-            f"A row of {path} is over the limit of {MAX_CELL_BYTES // 1024 // 1024} MiB.",
-            "Move such values out of the database, or leave the table out with --exclude.",
-        )
-    if name.startswith("SQLITE_AUTH") or str(error).startswith("not authorized"):
-        return Refused(
-            "NOT_READABLE",
-            f"{path}: {doing} would run code of the file: {error}.",
-            "Leave the table out with --exclude.",
-        )
-    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY")):
-        return Refused(
-            "UNREADABLE", f"{path} can't be opened for reading.", "Check its rights and those of its folder."
-        )
-    return Failed(
-        "SQLITE_FAILED", f"SQLite failed while {doing} of {path}: {error}.", "See the message; then try again."
-    )
-
-
-def _truncated(path: Path) -> Refused | None:
-    """Compare the header's page count with the file's size. Only asked once SQLite has given the file up."""
-    try:
-        header = path.open("rb").read(100)
-        size = path.stat().st_size
-    except OSError:
-        return None
-    page_size = int.from_bytes(header[16:18], "big")
-    page_size = 65536 if page_size == 1 else page_size
-    expected = int.from_bytes(header[28:32], "big") * page_size
-    if len(header) == 100 and expected <= size:
-        return None
-    return Refused(
-        "TRUNCATED",
-        f"{path} is cut off: its header speaks of {expected} bytes, the file has {size}.",
-        "Copy it again, with the application stopped or with SQLite's own backup.",
-    )
 
 
 def _check_file(path: Path) -> None:
@@ -631,7 +549,7 @@ def open_source(path: Path, control: Control | None = None) -> Source:
     pages = source.schema.page_count * source.schema.page_size
     if source.schema.journal_mode != "wal" and path.stat().st_size < pages:
         source.close()
-        raise _truncated(path) or _corrupt(path, "it is shorter than its header says")
+        raise truncated(path) or corrupt(path, "it is shorter than its header says")
     return source
 
 

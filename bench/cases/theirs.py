@@ -12,7 +12,7 @@ from bench.cases.arrival import Arrival, Unreadable, compare
 from bench.child import PathFailed
 from controlplane.embedded import EmbeddedPostgres
 
-_SECONDS = 180.0
+_SECONDS = 120.0
 _DATABASE = "theirs"
 
 

@@ -16,6 +16,7 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.export_reader import Export
 from migrations_app.engine.schema import SourceTable
+from migrations_app.engine.stand_ins import stand_in
 
 # The manifest's DDL comes from a file that may be hostile: it may make tables and indexes, nothing else.
 _ALLOWED = frozenset(
@@ -44,6 +45,7 @@ def rebuild_source(export: Export, path: Path, control: Control) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute(f"PRAGMA encoding='{_encoding(export)}'")
+        connection.execute(f"PRAGMA user_version={int(export.schema.user_version)}")
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "ignore_check_constraints=ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY)
@@ -73,6 +75,7 @@ def _encoding(export: Export) -> str:
 
 
 def _make(connection: sqlite3.Connection, table: SourceTable) -> None:
+    stand_in(connection, table)
     if table.kind == "table" and table.sql:
         connection.execute(table.sql)
         return
@@ -82,11 +85,13 @@ def _make(connection: sqlite3.Connection, table: SourceTable) -> None:
 
 def _fill(connection: sqlite3.Connection, export: Export, name: str, control: Control) -> None:
     table = export.table(name)
-    columns = ", ".join(_quoted(column) for column in table.column_names)
-    plain = f"INSERT INTO {_quoted(name)} ({columns}) VALUES ({', '.join('?' for _ in table.columns)})"
+    generated = {column.name for column in export.schema.table(name).columns if column.generated}
+    stored = [column for column in table.column_names if column not in generated]
+    columns = ", ".join(map(_quoted, stored))
+    plain = f"INSERT INTO {_quoted(name)} ({columns}) VALUES ({', '.join('?' for _ in stored)})"
     done = 0
     for chunk in export.chunks(name):
-        for row in chunk.read():
+        for row in chunk.read(stored):
             if InvalidText in map(type, row):
                 sql, values = _with_casts(name, columns, row)
                 connection.execute(sql, values)

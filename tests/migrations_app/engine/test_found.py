@@ -12,6 +12,7 @@ from migrations_app.engine.errors import Refused
 from migrations_app.engine.sqlite_source import open_source
 from tests.migrations_app.engine.random_databases import ODD_COLLATION, Database, Insert, RawText
 from tests.migrations_app.engine.round_trip import Target, there_and_back
+from tests.migrations_app.engine.test_property_export import exported_and_back
 
 
 def small(ddl: str, *rows: Insert, encoding: str = "UTF-8") -> Database:
@@ -94,3 +95,8 @@ def test_reals_of_a_virtual_column_stay_reals_when_rows_are_sorted(target: Targe
     ddl = "CREATE TABLE t (a INT, b REAL AS (a + 1) VIRTUAL, PRIMARY KEY (a COLLATE NOCASE)) WITHOUT ROWID"
     plan = there_and_back(target, small(ddl, Insert("INSERT INTO t (a) VALUES", (1,))), 0)
     assert plan is not None
+
+
+def test_an_export_gives_back_generated_columns_and_odd_collations(tmp_path: Path) -> None:
+    ddl = f"CREATE TABLE t ({ODD} UNIQUE, b REAL AS (length(a)) VIRTUAL); PRAGMA user_version = 7"
+    exported_and_back(small(ddl, Insert("INSERT INTO t (a) VALUES", ("x",))), 0)

@@ -17,7 +17,7 @@ from controlplane.embedded import EmbeddedPostgres
 
 DUCKDB = "1.5.5"
 SAMPLE_ROWS = 5_000
-_PGLOADER_SECONDS = 900
+_PGLOADER_SECONDS = 300
 
 
 # --- pgloader ----------------------------------------------------------------------------------------------

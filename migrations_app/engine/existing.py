@@ -161,15 +161,19 @@ def _save_checks(cursor: Cursor, plan: MovePlan, run_key: str) -> None:
     for table, name in sorted(_not_valid(plan, CHECK)):
         found = rows(
             cursor,
-            """SELECT pg_get_constraintdef(o.oid), obj_description(o.oid, 'pg_constraint')
+            """SELECT pg_get_constraintdef(o.oid), obj_description(o.oid, 'pg_constraint'),
+                      pg_get_expr(o.conbin, o.conrelid),
+                      (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
+                        WHERE a.attrelid = o.conrelid AND a.attnum = ANY(o.conkey))
                  FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
                  JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE o.contype = 'c' AND n.nspname = %s AND c.relname = %s AND o.conname = %s""",
             (plan.target_schema, table, name),
         )
-        for definition, comment in found:
+        for definition, comment, expression, columns in found:
             where = {"schema": plan.target_schema, "table": table, "name": name}
-            detail = {**where, "definition": definition, "comment": comment}
+            what = {"definition": definition, "comment": comment, "expression": expression, "columns": columns}
+            detail = {**where, **what}
             ledger.save(cursor, run_key, CHECK, f"{qualified(plan.target_schema, table)}.{quote(name)}", detail)
 
 

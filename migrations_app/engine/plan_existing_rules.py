@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg2
@@ -59,9 +59,15 @@ class Answer:
 class RowRules:
     """The target's rules for rows, tried in one transaction, the cursor's; what is made for that is rolled back."""
 
-    def __init__(self, cursor: Cursor, schema: str) -> None:
+    def __init__(self, cursor: Cursor, schema: str, aside: Mapping[str, Sequence[Rule]] | None = None) -> None:
+        """aside: rules that are not in force at the moment (existing_before.checks_aside)."""
         self._cursor, self._schema = cursor, schema
-        self._rules = read_rules(cursor, schema)
+        self._rules = {table: list(rules) for table, rules in read_rules(cursor, schema).items()}
+        for table, rules in (aside or {}).items():
+            here = self._rules.setdefault(table, [])
+            here += [rule for rule in rules if rule.name not in {each.name for each in here}]
+        for here in self._rules.values():
+            here.sort(key=lambda rule: (rule.kind, rule.of_domain, rule.name, rule.columns))
 
     def plan(
         self,

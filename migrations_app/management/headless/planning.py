@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from migrations_app.engine.errors import Failed, FindingsRefused, Refused
+from migrations_app.engine.existing_before import before_our_load, checks_aside
 from migrations_app.engine.fingerprint import Fingerprint, Watched, watch
 from migrations_app.engine.plan import MODE_EXISTING, MovePlan, plan_from_document
 from migrations_app.engine.plan_existing_rules import RowRules
@@ -105,14 +106,15 @@ def plan_source(job: Job, source: Source, options: dict[str, Any], url: TargetUr
 
 @contextlib.contextmanager
 def _target(url: TargetUrl | None, schema: str) -> Iterator[tuple[TargetSchema | None, RowRules | None]]:
-    """The target's schema and its rules for rows, in one transaction that changes nothing."""
+    """The target's schema and its rules for rows, before any load of ours, in one transaction that changes nothing."""
     if url is None:
         yield None, None
         return
     connection = connect(url, application_name="causeway:plan:0")
     try:
         with transaction(connection, "reading the target's schema") as cursor:
-            yield read_schema(cursor, schema), RowRules(cursor, schema)
+            found = before_our_load(cursor, read_schema(cursor, schema))
+            yield found, RowRules(cursor, schema, checks_aside(cursor, schema))
     finally:
         connection.close()
 

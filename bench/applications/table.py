@@ -35,12 +35,11 @@ All findings by code, the answered ones included; error-codes.md says what each 
 def write(page: Path, seen: Sequence[Crossing]) -> None:
     """The page as a whole; what didn't go well stands in it, too."""
     parts = [_HEAD, _crossings(seen), _CHOICES, _choices(seen), _TOLD, _told(seen), *_troubles(seen)]
-    page.write_text("\n".join(part.rstrip("\n") if part is _HEAD else part.strip("\n") for part in parts) + "\n")
+    page.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n")
 
 
 def _crossings(seen: Sequence[Crossing]) -> str:
     lines = [
-        "",
         "| application | version | schema made by | tables | rows | cells compared | outcome | read back | goes on |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -60,7 +59,6 @@ def _word(done: bool) -> str:
 
 def _choices(seen: Sequence[Crossing]) -> str:
     lines = [
-        "",
         "| application | without a choice | chosen | done by the application afterwards |",
         "|---|---|---|---|",
     ]
@@ -77,13 +75,13 @@ def _chosen(each: Crossing) -> str:
     shown = [f"`{choice}`" for choice in used if "@" not in choice]
     single = [choice for choice in used if "@" in choice]
     if single:
-        shown.append(f"{len(single)} for single places, such as `{max(single, key=len)}`")
+        shown.append(f"{len(single)} for single places, such as `{min(single, key=len)}`")
     return ", ".join(shown) or "nothing"
 
 
 def _told(seen: Sequence[Crossing]) -> str:
     codes = sorted({code for each in seen for code in each.findings})
-    lines = ["", f"| code | {' | '.join(each.application.name for each in seen)} |", "|---|" + "---|" * len(seen)]
+    lines = [f"| code | {' | '.join(each.application.name for each in seen)} |", "|---|" + "---|" * len(seen)]
     for code in codes:
         counts = " | ".join(str(each.findings.get(code, "")) for each in seen)
         lines.append(f"| `{code}` | {counts} |")
@@ -92,4 +90,4 @@ def _told(seen: Sequence[Crossing]) -> str:
 
 def _troubles(seen: Sequence[Crossing]) -> list[str]:
     found = [f"- {each.application.name}: {each.trouble.strip()}" for each in seen if each.trouble]
-    return ["", "## What did not go well", "", *found] if found else []
+    return ["## What did not go well", "\n".join(found)] if found else []

@@ -8,7 +8,7 @@ from migrations_app.engine import existing, sequences
 from migrations_app.engine.compare_rows import Difference
 from migrations_app.engine.pg_names import qualified, quote
 from migrations_app.engine.plan import MovePlan
-from migrations_app.engine.target import Cursor, scalar
+from migrations_app.engine.target import Cursor, rows, scalar
 from migrations_app.engine.target_catalog import read_schema
 
 
@@ -20,6 +20,7 @@ def count_orphans(cursor: Cursor, plan: MovePlan) -> tuple[Difference, ...]:
     """
     found = []
     schema = read_schema(cursor, plan.target_schema, count_rows=False)
+    equalities = _equalities(cursor, plan.target_schema)
     loaded = {table.target_name: table.name for table in existing.loaded_tables(plan)}
     for table in schema.tables:
         if table.name not in loaded:
@@ -28,9 +29,9 @@ def count_orphans(cursor: Cursor, plan: MovePlan) -> tuple[Difference, ...]:
             if not key.validated:
                 continue
             child, parent = qualified(schema.name, table.name), qualified(key.parent_schema, key.parent_table)
-            pairs = list(zip(key.columns, key.parent_columns, strict=True))
-            given = " AND ".join(f"c.{quote(one)} IS NOT NULL" for one, _ in pairs)
-            same = " AND ".join(f"p.{quote(other)} = c.{quote(one)}" for one, other in pairs)
+            pairs = list(zip(key.columns, key.parent_columns, equalities[table.name, key.name], strict=True))
+            given = " AND ".join(f"c.{quote(one)} IS NOT NULL" for one, _, _ in pairs)
+            same = " AND ".join(f"p.{quote(other)} {equal} c.{quote(one)}" for one, other, equal in pairs)
             count = scalar(
                 cursor,
                 f"SELECT count(*) FROM {child} c WHERE {given} AND NOT EXISTS (SELECT 1 FROM {parent} p WHERE {same})",
@@ -38,6 +39,22 @@ def count_orphans(cursor: Cursor, plan: MovePlan) -> tuple[Difference, ...]:
             if count:
                 found.append(Difference(loaded[table.name], "", key.name, "orphans", "0", str(count)))
     return tuple(found)
+
+
+def _equalities(cursor: Cursor, schema: str) -> dict[tuple[str, str], list[str]]:
+    """{(table, foreign key): operators, one a column}: what equal means there is the key's own, as in citext."""
+    found = rows(
+        cursor,
+        """SELECT c.relname::text, o.conname::text,
+                  array_agg(format('OPERATOR(%%I.%%s)', n.nspname, e.oprname) ORDER BY k.place)
+             FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
+             JOIN pg_namespace s ON s.oid = c.relnamespace
+             CROSS JOIN LATERAL unnest(o.conpfeqop) WITH ORDINALITY k(operator, place)
+             JOIN pg_operator e ON e.oid = k.operator JOIN pg_namespace n ON n.oid = e.oprnamespace
+            WHERE o.contype = 'f' AND s.nspname = %s GROUP BY 1, 2""",
+        (schema,),
+    )
+    return {(table, name): operators for table, name, operators in found}
 
 
 def compare_sequences(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine import clean
 from migrations_app.engine.compare import VerifyResult, verify
+from migrations_app.engine.compare_constraints import count_orphans
 from migrations_app.engine.compare_schema import NO_RECORD
 from migrations_app.engine.control import Control
 from migrations_app.engine.load import load_export
@@ -156,6 +158,28 @@ def test_values_that_the_target_generates_are_compared(
     hand.run("ALTER TABLE pet DROP loud; ALTER TABLE pet ADD loud text GENERATED ALWAYS AS (lower(called)) STORED")
     result = check(source_file, plan, url)
     assert ("pet", '{"id": 1}', "loud", "different") in found(result)
+
+
+def test_a_parent_is_found_as_its_foreign_key_finds_it(url: TargetUrl, hand: Look, plan: MovePlan) -> None:
+    """citext: 'ANN' is the child of 'Ann', and only the key's own operator says so."""
+    hand.run(
+        "CREATE EXTENSION citext; CREATE SCHEMA other; CREATE TABLE other.person (name citext PRIMARY KEY);"
+        " CREATE TABLE other.pet (owner citext REFERENCES other.person);"
+        " INSERT INTO other.person VALUES ('Ann'); INSERT INTO other.pet VALUES ('ANN'), (NULL)"
+    )
+    assert orphans(url, plan) == []
+    hand.run("SET session_replication_role = replica; INSERT INTO other.pet VALUES ('Bob')")
+    assert orphans(url, plan) == [("pet", "pet_owner_fkey", "1")]
+
+
+def orphans(url: TargetUrl, plan: MovePlan) -> list[tuple[str, str, str | None]]:
+    connection = connect(url, application_name="test")
+    try:
+        with connection.cursor() as cursor:
+            found = count_orphans(cursor, replace(plan, target_schema="other"))
+        return [(each.table, each.column, each.target_value) for each in found]
+    finally:
+        connection.close()
 
 
 COLUMNS = [

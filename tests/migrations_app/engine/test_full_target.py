@@ -93,4 +93,4 @@ def test_a_disk_that_fills_up_while_an_index_is_made_leaves_nothing(postgres: Em
         postgres.execute(f'ALTER ROLE "{url.user}" SET temp_file_limit = 0')
         postgres.execute(f"ALTER ROLE \"{url.user}\" SET maintenance_work_mem = '1MB'")
         postgres.execute(f'ALTER ROLE "{url.user}" SET max_parallel_maintenance_workers = 0')
-        assert "wide" in assert_full(url, export, with_index("name", "city"))
+        assert "of person" in assert_full(url, export, with_index("name", "city"))  # its key sorts, too

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from migrations_app.engine import fingerprint as fingerprint_module
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, Refused
-from migrations_app.engine.fingerprint import fingerprint, fingerprint_from_document
+from migrations_app.engine.fingerprint import fingerprint, fingerprint_from_document, watch
 from tests.migrations_app.engine.artefacts import every_kind, execute
 
 
@@ -91,3 +92,48 @@ def test_it_can_be_stopped(tmp_path: Path) -> None:
     control.stop.set()
     with pytest.raises(Cancelled):
         fingerprint(every_kind(tmp_path / "a.sqlite"), control)
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if every file had been still for long."""
+    monkeypatch.setattr(fingerprint_module, "_SETTLED_NS", -(10**18))
+
+
+def test_a_file_that_nothing_touched_is_not_hashed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settled: None
+) -> None:
+    watched = watch(every_kind(tmp_path / "a.sqlite"))
+    monkeypatch.setattr(fingerprint_module, "fingerprint", None)
+    assert not watched.changed() and watched.again() == watched.fingerprint
+
+
+def test_a_file_that_changed_a_moment_ago_is_hashed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two changes within one tick of the file system's clock look like one."""
+    path = every_kind(tmp_path / "a.sqlite")
+    watched = watch(path)
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    monkeypatch.setattr(fingerprint_module, "_marks", lambda path: watched.marks)
+    assert watched.changed()
+
+
+def test_a_changed_byte_is_noticed_though_size_and_time_were_put_back(tmp_path: Path, settled: None) -> None:
+    path = every_kind(tmp_path / "a.sqlite")
+    watched, before = watch(path), path.stat()
+    with path.open("r+b") as file:
+        file.seek(5000)
+        file.write(b"\xa5")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert watched.changed()
+
+
+def test_another_file_with_the_same_bytes_is_no_change_and_a_removed_one_is(tmp_path: Path, settled: None) -> None:
+    path = every_kind(tmp_path / "a.sqlite")
+    watched = watch(path)
+    (tmp_path / "copy").write_bytes(path.read_bytes())
+    os.replace(tmp_path / "copy", path)
+    assert not watched.changed()
+    path.unlink()
+    assert watched.changed()

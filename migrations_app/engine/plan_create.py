@@ -20,7 +20,7 @@ from migrations_app.engine.schema import SourceColumn, SourceTable
 from migrations_app.engine.sqlite_ddl import fold, parse_index, tokenize
 from migrations_app.engine.sqlite_source import Source
 from migrations_app.engine.translate import NotTranslated
-from migrations_app.engine.typemap import TypeChoice, candidates_for, choose_type
+from migrations_app.engine.typemap import TypeChoice, candidates_for, choose_type, late_candidates
 
 _BUILTIN_COLLATIONS = frozenset({"BINARY", "NOCASE", "RTRIM"})
 
@@ -45,6 +45,7 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
         if not column.hidden
     }
     profile = profile_source(source, [table.name for table in moved], candidates, control)
+    profile = _second_look(source, moved, profile, control)
     selections = [_without_wide(item, profile, decisions) for item in selections]
     moved = [item.table for item in selections if item.rule == LOAD]
     relations = Names()
@@ -67,6 +68,26 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
     made = {draft.source.name: _finish(draft) for draft in drafts}
     tables = tuple(made.get(item.table.name) or skipped(item) for item in selections)
     return Drafted(tables, (*views, *triggers), profile)
+
+
+def _second_look(source: Source, moved: Sequence[SourceTable], profile: Profile, control: Control) -> Profile:
+    """Try what can be chosen for columns that don't fit their declared type; few files have one, so they pay for it."""
+    late = {
+        (table.name, column.name): found
+        for table in moved
+        for column in table.columns
+        if not column.hidden and (found := late_candidates(column, profile.table(table.name).column(column.name)))
+    }
+    names = [table.name for table in moved if any(name == table.name for name, _ in late)]
+    more = {table.name: table for table in profile_source(source, names, late, control).tables}
+    return Profile(tuple(_with_fits(table, more.get(table.name)) for table in profile.tables))
+
+
+def _with_fits(table: TableProfile, more: TableProfile | None) -> TableProfile:
+    if more is None:
+        return table
+    columns = (replace(c, fits=(*c.fits, *more.column(c.name).fits)) for c in table.columns)
+    return replace(table, columns=tuple(columns))
 
 
 def _without_wide(item: Selection, profile: Profile, decisions: Decisions) -> Selection:

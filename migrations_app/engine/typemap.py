@@ -112,7 +112,15 @@ _FALLBACK = (
 def candidates_for(table: str, column: SourceColumn, decisions: Decisions) -> tuple[Candidate, ...]:
     """What the profile should try for a column."""
     counting = () if _ways(column) else way_candidates(table, column, decisions)
-    return tuple(dict.fromkeys([*_wish(column), *_FALLBACK, *_ways(column).values(), *counting]))
+    return tuple(dict.fromkeys([*_wish(column), *_FALLBACK, *counting]))
+
+
+def late_candidates(column: SourceColumn, profile: ColumnProfile) -> tuple[Candidate, ...]:
+    """What is worth a second look where the wish didn't hold: the choices for the declared type."""
+    wishes = (profile.fit(wish.conversion, wish.target_type) for wish in _wish(column))
+    if not profile.kinds or "blob" in profile.kinds or any(fit is not None and not fit.unfit for fit in wishes):
+        return ()
+    return tuple(_ways(column).values())
 
 
 def choose_type(

@@ -17,7 +17,7 @@ from migrations_app.engine.export import export_source, open_export
 from migrations_app.engine.export_reader import Export
 from migrations_app.engine.fingerprint import Watched
 from migrations_app.engine.outage import through_outages
-from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING, MovePlan
+from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING, SKIP, MovePlan
 from migrations_app.engine.rebuild import rebuild_source
 from migrations_app.engine.report import DIFFERENT, EXPORTED, LOADED, PLANNED, VERIFIED
 from migrations_app.engine.single_document import import_single_document, write_single_document
@@ -210,7 +210,20 @@ def _plan_of_export(job: Job, export: Export, options: dict[str, Any], url: Targ
     wanted = {**options, "schema_mode": mode, "exclude": [name for name in excluded if name in known]}
     read_choices(options)
     with open_source(rebuilt, job.control) as source:
-        return plan_source(job, source, wanted, url)[0]
+        plan = _as_of_the_source(plan_source(job, source, wanted, url)[0], export)
+    job.report.plan = plan
+    return plan
+
+
+def _as_of_the_source(plan: MovePlan, export: Export) -> MovePlan:
+    """A plan made from an export speaks of the file that was exported, so that it can be compared with that file.
+
+    What the export left out is no part of the file that was rebuilt; the plan goes on saying that it was left out.
+    """
+    known = {table.name for table in plan.tables}
+    gone = [table for table in (export.plan.tables if export.plan else ()) if table.name not in known]
+    skipped = (replace(table, rule=SKIP, columns=(), objects=()) for table in gone)
+    return replace(plan, schema_digest=export.schema.digest, tables=(*plan.tables, *skipped))
 
 
 def verify_migration(job: Job, options: dict[str, Any]) -> None:

@@ -183,6 +183,21 @@ def test_what_the_plan_left_out_is_said(tmp_path: Path, target_url: str) -> None
     assert any("log (left out with --exclude)" in note for note in done.report["notes"])
 
 
+def test_what_was_loaded_by_other_choices_than_exported_is_compared_with_the_first_file(
+    tmp_path: Path, target_url: str
+) -> None:
+    path, folder = shop(tmp_path / "a.sqlite"), tmp_path / "dump"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TRIGGER t AFTER INSERT ON tags BEGIN SELECT 1; END")
+    assert run(tmp_path, "dump_sqlite_to_json", "--source", path, "--output", folder, "--exclude", "log").code == 0
+    choice = ("--schema-mode", "create", "--choose", "NUL_IN_TEXT=bytea")
+    done = run(tmp_path, "load_json_to_postgresql", "--source", folder, "--target", target_url, *choice, "--verify")
+    assert done.code == 0, done.text
+    done = run(tmp_path, "verify_migration", "--source", path, "--target", target_url)
+    assert done.code == 0, done.text
+    assert any("log (left out with --exclude)" in note for note in done.report["notes"])
+
+
 # Exit status
 
 

@@ -76,7 +76,7 @@ class Finding(models.Model):
     count = models.BigIntegerField(default=0)
     message = models.TextField()
     choices = models.JSONField(default=list)
-    choice = models.CharField(max_length=64, blank=True)
+    choice = models.CharField(max_length=1024, blank=True)  # may name columns: follow:TABLE.COLUMN,…
 
     class Meta:
         ordering = ["id"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from migrations_app.engine.sql_compare import SAME, compare, sorts_as_text
 from migrations_app.engine.sql_parse import NotTranslated
+from migrations_app.engine.sql_times import folded, shown, strftime, unixepoch
 from migrations_app.engine.sql_values import (
     INTEGERS,
     NULL,
@@ -20,13 +19,10 @@ from migrations_app.engine.sql_values import (
     condition,
     double,
     harmonised,
-    integer_literal,
     number,
     predicate,
-    real_literal,
     string,
     text,
-    text_literal,
     unified,
 )
 
@@ -36,9 +32,9 @@ _HOLES = {"group_concat": "joins values in no defined order", "string_agg": "joi
 
 def call(name: str, values: Sequence[Value]) -> Value:
     """A scalar function applied to translated arguments. Raises NotTranslated."""
-    folded = _folded(name, values)
-    if folded is not None:
-        return folded
+    constant = folded(name, values)
+    if constant is not None:
+        return constant
     work = _SCALARS.get(name)
     if work is None:
         raise NotTranslated(f"{name.upper()}() {_HOLES.get(name, 'has no exact twin in PostgreSQL')}")
@@ -50,35 +46,6 @@ def _counted(name: str, values: Sequence[Value]) -> Sequence[Value]:
     if not low <= len(values) <= high:
         raise NotTranslated(f"{name.upper()}() is called with {len(values)} argument(s)")
     return values
-
-
-# Times of constants: SQLite itself computes them, in an empty database.
-_FOLDED = frozenset({"date", "datetime", "julianday", "strftime", "time", "unixepoch"})
-
-
-def _folded(name: str, values: Sequence[Value]) -> Value | None:
-    if name not in _FOLDED or not values or any(value.literal is None for value in values):
-        return None
-    written = ", ".join(_literal_sql(value) for value in values)
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        # In a generated column SQLite refuses what isn't the same at any time ('now', 'localtime').
-        connection.execute(f"CREATE TABLE scratch(a, v AS ({name}({written})))")
-        connection.execute("INSERT INTO scratch VALUES (1)")
-        (found,) = connection.execute("SELECT v FROM scratch").fetchone()
-    except sqlite3.Error as error:
-        raise NotTranslated(f"{name.upper()}() depends on the time or place of the asking") from error
-    finally:
-        connection.close()
-    if found is None:
-        return NULL
-    if isinstance(found, str):
-        return text_literal(found)
-    return integer_literal(found) if isinstance(found, int) else real_literal(found)
-
-
-def _literal_sql(value: Value) -> str:
-    return "'" + value.literal.replace("'", "''") + "'" if isinstance(value.literal, str) else repr(value.literal)
 
 
 def _made(sql: str, kinds: frozenset[str], *sources: Value) -> Value:
@@ -225,48 +192,11 @@ def _hex(value: Value) -> Value:
     return Value(f"coalesce(upper(encode({value.sql}, 'hex')), '')", "text", TEXTS)
 
 
-# Times of columns that hold nothing but times in one form.
-_PARTS = {"Y": "YYYY", "m": "MM", "d": "DD", "H": "HH24", "M": "MI", "S": "SS", "j": "DDD"}
-_FORMAT = re.compile(r"%(.)|([^%]+)", re.DOTALL)
-
-
-def _moment(value: Value) -> str:
-    """The column as a timestamp in UTC."""
-    if value.form not in ("date", "timestamp", "timestamptz"):
-        raise NotTranslated("a function of times gets what isn't a column of times in one form")
-    if value.form == "timestamptz":
-        return f"({value.sql} AT TIME ZONE 'UTC')"
-    return f"({value.sql})::timestamp"
-
-
-def _shown(form: str) -> Callable[[Value], Value]:
-    return lambda value: Value(f"to_char({_moment(value)}, '{form}')", "text", TEXTS)
-
-
-def _strftime(form: Value, value: Value) -> Value:
-    if not isinstance(form.literal, str):
-        raise NotTranslated("STRFTIME() takes its format from a column")
-    if form.literal == "%s":
-        return Value(f"({_unixepoch(value).sql})::text", "text", TEXTS)
-    parts = []
-    for match in _FORMAT.finditer(form.literal):
-        if match[1] is not None and match[1] not in _PARTS:
-            raise NotTranslated(f"STRFTIME() with %{match[1]}")
-        parts.append(_PARTS[match[1]] if match[1] else '"' + match[2].replace("\\", "\\\\").replace('"', '\\"') + '"')
-    if sum(len(match.group()) for match in _FORMAT.finditer(form.literal)) != len(form.literal):
-        raise NotTranslated("STRFTIME() with a format that ends in %")
-    return Value(f"to_char({_moment(value)}, {string(''.join(parts))})", "text", TEXTS)
-
-
-def _unixepoch(value: Value) -> Value:
-    return _made(f"floor(extract(epoch FROM {_moment(value)}))::bigint", INTEGERS)
-
-
 _SCALARS: dict[str, Callable[..., Value]] = {
     "abs": _abs,
     "coalesce": _coalesce,
-    "date": _shown("YYYY-MM-DD"),
-    "datetime": _shown("YYYY-MM-DD HH24:MI:SS"),
+    "date": shown("YYYY-MM-DD"),
+    "datetime": shown("YYYY-MM-DD HH24:MI:SS"),
     "hex": _hex,
     "ifnull": _coalesce,
     "iif": _iif,
@@ -282,13 +212,13 @@ _SCALARS: dict[str, Callable[..., Value]] = {
     "replace": _replaced,
     "round": _round,
     "rtrim": _trim("rtrim"),
-    "strftime": _strftime,
+    "strftime": strftime,
     "substr": _substr,
     "substring": _substr,
-    "time": _shown("HH24:MI:SS"),
+    "time": shown("HH24:MI:SS"),
     "trim": _trim("btrim"),
     "typeof": _typeof,
-    "unixepoch": _unixepoch,
+    "unixepoch": unixepoch,
     "unlikely": lambda value: value,
     "upper": _case_of("upper"),
 }

@@ -35,7 +35,8 @@ REFUSALS = frozenset({"NO_TABLES", "EMPTY_NAME"})
 UNSURE = frozenset({("ORPHANS", "create")})
 # Conversions chosen by a person that don't keep every difference.
 MERGING = ("boolean_words", "epoch:ms", "epoch:s", "julian", "numeric_rounded", "time", "timestamp", "uuid")
-_ROUNDS = 6  # of answering findings: one answer may raise the next question
+_LAST = "GENERATED_AS_VALUES"
+_ROUNDS = 8  # of answering findings: one answer may raise the next question
 
 
 class Target:
@@ -99,7 +100,9 @@ def there_and_back(
 def there_on_paper(database: Database, chooser: int) -> None:
     """Without a target: the texts that PostgreSQL is to print give every cell back."""
     with planned(database, chooser) as (source, plan, _profile, _folder):
-        for table in plan.tables if plan else ():
+        if plan is None:
+            return
+        for table in plan.tables:
             if table.is_loaded:
                 convert = row_converter(table)
                 texts = [convert(row) for row in source.rows(table.name, [c.name for c in table.loaded_columns])]
@@ -142,16 +145,23 @@ def answered_plan(source: Source, chooser: int, choices: dict[str, str]) -> tupl
     """A plan with an answer to each question that has answers; `chooser` 0 always takes the first."""
     for _ in range(_ROUNDS):
         plan, profile = plan_with_profile(source, mode=MODE_CREATE, choices=sorted(choices.items()), control=Control())
-        for finding in plan.findings:
-            place = ".".join(part for part in (finding.table, finding.column) if part)
-            key = f"{finding.code}@{place}" if place else finding.code
-            offered = [choice for choice in finding.choices if (finding.code, choice) not in UNSURE]
-            if offered and choices.keys().isdisjoint((key, finding.code)):
-                number = zlib.crc32(f"{chooser} {key}".encode()) if chooser else 0
-                choices[key] = offered[number % len(offered)]
-        if dict(plan.choices) == choices:
+        answers = dict(_answers(plan, chooser, choices))
+        if not answers:
             return plan, profile
+        # What a generated column can be chosen to be depends on its type: that question comes last.
+        choices |= {key: answers[key] for key in answers if not key.startswith(_LAST)} or answers
     raise AssertionError(f"new questions after {_ROUNDS} rounds of answers")
+
+
+def _answers(plan: MovePlan, chooser: int, choices: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """A choice for each finding that `choices` don't answer yet."""
+    for finding in plan.findings:
+        place = ".".join(part for part in (finding.table, finding.column) if part)
+        key = f"{finding.code}@{place}" if place else finding.code
+        offered = [choice for choice in finding.choices if (finding.code, choice) not in UNSURE]
+        if offered and choices.keys().isdisjoint((key, finding.code)):
+            number = zlib.crc32(f"{chooser} {key}".encode()) if chooser else 0
+            yield key, offered[number % len(offered)]
 
 
 def move(target: Target, source: Source, plan: MovePlan, profile: Profile, folder: Path, chooser: int) -> bool:

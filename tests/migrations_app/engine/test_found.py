@@ -100,3 +100,11 @@ def test_reals_of_a_virtual_column_stay_reals_when_rows_are_sorted(target: Targe
 def test_an_export_gives_back_generated_columns_and_odd_collations(tmp_path: Path) -> None:
     ddl = f"CREATE TABLE t ({ODD} UNIQUE, b REAL AS (length(a)) VIRTUAL); PRAGMA user_version = 7"
     exported_and_back(small(ddl, Insert("INSERT INTO t (a) VALUES", ("x",))), 0)
+
+
+def test_invalid_text_that_such_an_order_would_compare_is_a_refusal(tmp_path: Path) -> None:
+    rows = [Insert("INSERT INTO t VALUES", (RawText(raw),)) for raw in (b"\xff", b"\xfe")]
+    path = small(f"CREATE TABLE t ({ODD})", *rows).build(tmp_path / "source.db")
+    with open_source(path) as source, pytest.raises(Refused) as caught:
+        list(source.query("SELECT a FROM t ORDER BY a"))
+    assert caught.value.code == "NOT_READABLE"

@@ -113,14 +113,17 @@ def test_two_hundred_kills_at_seeded_points_lose_and_double_nothing(
         lived = start(tmp_path, source, text_of(url), "never", 0)
         assert lived.returncode == 0, lived.stderr
         whole = float(lived.stdout)
-    died = 0
-    for number in range(kills):
-        folder = tmp_path / f"run {number}"
+    died = started = 0
+    while died < kills and started < 3 * kills:
+        started += 1
+        folder = tmp_path / f"run {started}"
         folder.mkdir()
         with database(postgres) as url:
             ended = start(folder, source, text_of(url), "seconds", seed.random() * whole)
             assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
             died += ended.returncode != 0
+            if ended.returncode == 0:  # a quieter machine than when it was measured: aim closer
+                whole = min(whole, float(ended.stdout))
             assert_the_same_command_ends_verified(folder, source, text_of(url))
-    print(f"{kills} moves of {whole:.2f} s, {died} killed: {kills} of {kills} verified by the same command")
-    assert died >= kills * 0.8
+    print(f"{started} moves of {whole:.2f} s, {died} killed: all verified by the same command")
+    assert died == kills

@@ -8,6 +8,7 @@ two sides don't sort alike, or no column tells rows apart, both are sorted in a 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -29,6 +30,7 @@ from migrations_app.engine.sqlite_source import Source
 from migrations_app.engine.target import Connection
 
 _INTEGERS = ("smallint", "integer", "bigint")
+_WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
 _REPORT_EVERY = 20_000  # rows
 _SHOWN = 200  # characters of a value in a difference
 WHOLE_TABLE = ""  # in place of a key: every row of the table may have changed
@@ -183,7 +185,7 @@ class TableComparison:
             text = texts[position]
             if text is None:
                 raise _NotInOrder
-            key.append(int(text) if position in self.integers else text)
+            key.append(_whole(text) if position in self.integers else text)
         return tuple(key)
 
     def _source_lines(self) -> Iterator[_Line]:
@@ -262,7 +264,8 @@ class TableComparison:
         for position in positions:
             text, name = line.texts[position], self.writer.columns[position]
             hidden = name in self.secret
-            values[name] = int(text) if position in self.integers and text else "***" if hidden else _shown(text)
+            number = int(text) if position in self.integers and text and _WHOLE.fullmatch(text) else None
+            values[name] = number if number is not None else "***" if hidden else _shown(text)
         return json.dumps(values, ensure_ascii=False)
 
     def _check(self, rows: int, target_rows: int, found: Differences, changed: int) -> TableCheck:
@@ -316,6 +319,13 @@ def _ascending(lines: Iterator[_Line]) -> Iterator[_Line]:
             raise _NotInOrder
         before = line.key
         yield line
+
+
+def _whole(text: str) -> int:
+    """Raises _NotInOrder for a target's column that is no longer one of integers."""
+    if not _WHOLE.fullmatch(text):
+        raise _NotInOrder
+    return int(text)
 
 
 def _shown(text: str | None) -> str | None:

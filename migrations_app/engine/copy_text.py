@@ -44,7 +44,13 @@ def join(texts: tuple[str | None, ...]) -> str:
     # One quick pass in C over the whole row: false for every character that is escaped, but the backslash.
     if whole.isprintable() and whole.count("\\") == texts.count(None):
         return "\t".join(fields)
-    return "\t".join([NULL if text is None else text.translate(_ESCAPES) for text in texts])
+    return "\t".join([NULL if text is None else _escaped(text) for text in texts])
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():  # then only a backslash is escaped, as in the hex of a large BLOB
+        return text.replace("\\", "\\\\")
+    return text.translate(_ESCAPES)
 
 
 def split(line: str) -> list[str | None]:

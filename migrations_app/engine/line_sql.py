@@ -11,12 +11,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Sequence
 
+from migrations_app.engine.affinity import BLOB, INTEGER, REAL, TEXT, affinity
 from migrations_app.engine.cells import encode_cell, encode_row
+from migrations_app.engine.schema import SourceColumn
 from migrations_app.engine.sqlite_source import Source, quote_name
 
 REAL_FUNCTION = "causeway_real"
 # json_array() prints these reals as Python's repr does. 0 isn't among them: it may be the negative one.
-_PRINTED_ALIKE = "abs({0}) <= 1e10 AND {0} * 16 = CAST({0} * 16 AS INTEGER) AND {0} <> 0"
+_PRINTED_ALIKE = "{0} BETWEEN -1e10 AND 1e10 AND {0} * 16 = CAST({0} * 16 AS INTEGER) AND {0} <> 0"
+_INFINITE = ("inf", "-inf")
 ANY_KIND = ("integer", "real", "text", "blob")
 _BITS = (0x4330000000000001, 0x7FEFFFFFFFFFFFFF, 0x0000000000000001, 0xBFD3333333333333, 0x3FB999999999999A)
 _PROBES: tuple[int | float | str | bytes | None, ...] = (
@@ -28,9 +31,12 @@ _PROBES: tuple[int | float | str | bytes | None, ...] = (
 )
 
 
-def real_text(value: object) -> str | None:
-    """JSON text of a REAL as it stands in a line; None for NULL."""
-    return None if value is None else encode_cell(float(value))  # type: ignore[arg-type]
+def real_text(value: object) -> str:
+    """JSON text of a REAL as it stands in a line. Raises TypeError for anything else, which makes the SELECT fail."""
+    if type(value) is not float:
+        raise TypeError("not a real")
+    text = repr(value)
+    return encode_cell(value) if text in _INFINITE else text
 
 
 def export_cell(name: str, kinds: Collection[str] = ANY_KIND, *, hex_strings: bool = False) -> str:
@@ -41,6 +47,8 @@ def export_cell(name: str, kinds: Collection[str] = ANY_KIND, *, hex_strings: bo
     cell = quote_name(name)
     if hex_strings:
         return f"CASE WHEN {cell} IS NULL THEN NULL ELSE lower(hex({cell})) END"
+    if set(kinds) == {"real"}:
+        return _real(cell)
     branches = ""
     if "real" in kinds:
         branches += f" WHEN 'real' THEN {_real(cell)}"
@@ -49,8 +57,26 @@ def export_cell(name: str, kinds: Collection[str] = ANY_KIND, *, hex_strings: bo
     return f"CASE typeof({cell}){branches} ELSE {cell} END" if branches else cell
 
 
+def unprofiled_cell(column: SourceColumn, *, typed: bool) -> str:
+    """export_cell() of a column that nobody has looked at: right for all that its affinity lets in, and cheap to ask.
+
+    `typed`: the table is an ordinary one, where affinities hold (https://www.sqlite.org/datatype3.html section 3):
+    no number stays one in a TEXT column, no integer in a REAL one, no whole number is a REAL in an INTEGER one.
+    """
+    kind = affinity(column.declared_type) if typed and not column.generated else BLOB
+    cell = quote_name(column.name)
+    if kind == TEXT:
+        return cell
+    if kind == REAL:
+        return _real(cell)
+    if kind == INTEGER:
+        return f"CASE WHEN {cell} = CAST({cell} AS INTEGER) THEN {cell} ELSE {export_cell(column.name)} END"
+    return export_cell(column.name)
+
+
 def _real(cell: str) -> str:
-    return f"CASE WHEN {_PRINTED_ALIKE.format(cell)} THEN {cell} ELSE json({REAL_FUNCTION}({cell})) END"
+    exact, other = _PRINTED_ALIKE.format(cell), f"json({REAL_FUNCTION}({cell}))"
+    return f"CASE WHEN {exact} THEN {cell} WHEN {cell} IS NULL THEN NULL ELSE {other} END"
 
 
 def export_line(cells: Sequence[str]) -> str:

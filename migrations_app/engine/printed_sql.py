@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from migrations_app.engine.affinity import TEXT, affinity
+from migrations_app.engine.affinity import REAL, TEXT, affinity
 from migrations_app.engine.conversions import conversion, type_parts
+from migrations_app.engine.pg_text import double_text
 from migrations_app.engine.plan import ColumnPlan
 from migrations_app.engine.sqlite_source import Source, quote_name
 
 _WHOLE_NUMBERS = frozenset({"int8_strict", "bigint", "integer", "smallint"})
 _AS_IT_IS = frozenset({"text", "varchar", "enum", "verbatim", "json", "date", "uuid_strict"})
 # Multiples of 1/16 up to 1e10 but 0 (which may be the negative one): SQLite prints all digits of these.
-_EXACT = "abs({0}) <= 1e10 AND {0} * 16 = CAST({0} * 16 AS INTEGER) AND {0} <> 0"
+_EXACT = "{0} BETWEEN -1e10 AND 1e10 AND {0} * 16 = CAST({0} * 16 AS INTEGER) AND {0} <> 0"
 _MOST_SCALE = 6  # decimal places up to which SQLite's printf is trusted, for numbers below a billion
 
 
@@ -42,8 +44,10 @@ def printed_cells(source: Source, table_kind: str, columns: tuple[ColumnPlan, ..
 
 
 def _printer(column: ColumnPlan) -> Callable[[object], object]:
-    convert = conversion(column.conversion, column.target_type).convert
-    return convert  # type: ignore[return-value]
+    convert: Callable[[Any], object] = conversion(column.conversion, column.target_type).convert
+    if column.conversion == "double":
+        return lambda value: double_text(value) if type(value) is float else convert(value)
+    return convert
 
 
 def _printed(column: ColumnPlan, function: str, *, typed: bool) -> Printed:
@@ -54,7 +58,7 @@ def _printed(column: ColumnPlan, function: str, *, typed: bool) -> Printed:
     if word in _WHOLE_NUMBERS:  # whatever else SQLite prints has a quote, a point or an e
         return Printed(cell, quoted=False)
     if word == "double":
-        return Printed(_double(cell, other), quoted=False)
+        return Printed(_double(cell, other, real=typed and affinity(column.declared_type) == REAL), quoted=False)
     if word in _AS_IT_IS:
         # No number stays one in a column of text affinity, and a BLOB makes json_array() fail.
         plain = typed and affinity(column.declared_type) == TEXT
@@ -76,11 +80,17 @@ def _by_class(cell: str, other: str, **branches: str) -> str:
     return f"CASE typeof({cell}) {cases} WHEN 'null' THEN NULL ELSE {other} END"
 
 
-def _double(cell: str, other: str) -> str:
-    """PostgreSQL prints 1.0 as 1. What is no JSON number (Infinity) makes json() fail."""
+def _double(cell: str, other: str, *, real: bool) -> str:
+    """PostgreSQL prints 1.0 as 1. What is no JSON number (Infinity) makes json() fail.
+
+    `real`: of a column of REAL affinity, where text is never a number's and no integer stays one.
+    """
     whole = f"CASE WHEN {cell} = CAST({cell} AS INTEGER) THEN CAST({cell} AS INTEGER) ELSE {cell} END"
-    real = f"CASE WHEN {_EXACT.format(cell)} THEN {whole} ELSE json({other}) END"
-    return _by_class(cell, f"json({other})", real=real)
+    if real:
+        return f"CASE WHEN {_EXACT.format(cell)} THEN {whole} WHEN {cell} IS NULL THEN NULL ELSE json({other}) END"
+    return _by_class(
+        cell, f"json({other})", real=f"CASE WHEN {_EXACT.format(cell)} THEN {whole} ELSE json({other}) END"
+    )
 
 
 def _moment(cell: str, column: ColumnPlan, other: str) -> str:

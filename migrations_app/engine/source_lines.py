@@ -7,7 +7,7 @@ rows into Python and encodes each cell; it takes over, block by block, where the
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
@@ -127,10 +127,7 @@ class PartReader:
         self.table = source.schema.table(name)
         self.columns = tuple(columns)
         self.hex_positions = tuple(position for position, column in enumerate(columns) if column in hex_columns)
-        kinds = _kinds(profile)
-        line = line_sql.export_line(
-            [line_sql.export_cell(c, kinds.get(c, line_sql.ANY_KIND), hex_strings=c in hex_columns) for c in columns]
-        )
+        line = line_sql.export_line([_cell(self.table, c, c in hex_columns, profile) for c in columns])
         self.reader = LineReader(source, self.table, line, checked=profile is not None)
         invalid = profile is not None and any(column.invalid for column in profile.columns)
         self.fast = can_write_lines(source, self.table) and bool(columns) and not invalid
@@ -192,8 +189,12 @@ def can_write_lines(source: Source, table: SourceTable) -> bool:
     return FAST and table.kind == "table" and source.schema.encoding == "UTF-8" and line_sql.prepare(source)
 
 
-def _kinds(profile: TableProfile | None) -> Mapping[str, Collection[str]]:
-    return {column.name: column.kinds for column in profile.columns} if profile else {}
+def _cell(table: SourceTable, name: str, hex_strings: bool, profile: TableProfile | None) -> str:
+    if profile is not None or hex_strings:
+        kinds = profile.column(name).kinds if profile is not None else ()
+        return line_sql.export_cell(name, kinds, hex_strings=hex_strings)
+    column = next(column for column in table.columns if column.name == name)
+    return line_sql.unprofiled_cell(column, typed=table.kind == "table")
 
 
 def class_counts(column: ColumnProfile) -> dict[str, int]:

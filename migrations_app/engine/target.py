@@ -211,12 +211,14 @@ def cancelling(connection: Connection, control: Control) -> Iterator[None]:
 
     A blocked COPY or CREATE INDEX hears no signal and no soft time limit; cancel() from another thread works.
     """
-    done = threading.Event()
+    done, ending = threading.Event(), threading.Lock()
 
     def watch() -> None:
         while not done.is_set():
             if control.stop.wait(0.2):
-                cancel_quietly(connection)
+                with ending:
+                    if not done.is_set():
+                        cancel_quietly(connection)
                 done.wait(0.5)  # again: the cancel may have come between two statements
 
     watcher = threading.Thread(target=watch, name="causeway-cancel", daemon=True)
@@ -224,8 +226,8 @@ def cancelling(connection: Connection, control: Control) -> Iterator[None]:
     try:
         yield
     finally:
-        done.set()
-        watcher.join()
+        with ending:
+            done.set()
 
 
 def cancel_quietly(connection: Connection) -> None:

@@ -94,7 +94,7 @@ def test_a_document_that_does_not_fit_is_refused_and_the_tables_stay_empty(
 
 def test_an_edited_byte_is_refused_and_nothing_is_left_in_the_target(tmp_path: Path, target_url: str) -> None:
     folder = dump(tmp_path, shop(tmp_path / "a.sqlite"), "--output", tmp_path / "out")
-    chunk = folder / "0003.jsonl"
+    chunk = folder / "2000001.jsonl"
     raw = bytearray(chunk.read_bytes())
     raw[5] ^= 1
     chunk.write_bytes(raw)

@@ -128,7 +128,7 @@ def _decide(
             f" in PostgreSQL, where {count} row(s) of {refers}; new rows have to spell the parent's key exactly."
         )
     elif count:
-        code, offered = "ORPHANS", ("not_valid", "create", "omit")
+        code, offered = "ORPHANS", ("not_valid", "omit")
         message = f"{count} row(s) of {refers}: they arrive, the foreign key is created NOT VALID."
     else:
         return "create"

@@ -31,8 +31,6 @@ from tests.migrations_app.engine.random_databases import Database, quote
 
 # What a file can be refused for as a whole; anything else must be a finding with its place.
 REFUSALS = frozenset({"NO_TABLES", "EMPTY_NAME"})
-# Choices that a person may regret: the key is refused once the rows are there.
-UNSURE = frozenset({("ORPHANS", "create")})
 # Conversions chosen by a person that don't keep every difference.
 MERGING = ("boolean_words", "epoch:ms", "epoch:s", "julian", "numeric_rounded", "time", "timestamp", "uuid")
 _LAST = "GENERATED_AS_VALUES"
@@ -158,7 +156,7 @@ def _answers(plan: MovePlan, chooser: int, choices: dict[str, str]) -> Iterator[
     for finding in plan.findings:
         place = ".".join(part for part in (finding.table, finding.column) if part)
         key = f"{finding.code}@{place}" if place else finding.code
-        offered = [choice for choice in finding.choices if (finding.code, choice) not in UNSURE]
+        offered = finding.choices
         if offered and choices.keys().isdisjoint((key, finding.code)):
             number = zlib.crc32(f"{chooser} {key}".encode()) if chooser else 0
             yield key, offered[number % len(offered)]

@@ -245,6 +245,7 @@ class Source:
             if committed or not self.identity == other.identity == _identity(path):
                 other.close()
                 return None
+            other._connection.execute("PRAGMA cache_size=-2000")  # it reads each page once, one after the other
             return other
 
     def select(self, sql: str, parameters: Sequence[int | float | str | bytes | None] = ()) -> sqlite3.Cursor:

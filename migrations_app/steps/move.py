@@ -42,7 +42,7 @@ class Load(Step):
         run = context.run
         url = workplace.target_url_of(run)
         made = context.facts["export"]
-        exported = open_export(Path(made["directory"]), made["manifest_sha256"])
+        exported = open_export(Path(made["directory"]), made.get("manifest_sha256", ""))
         lease = through_outages(
             lambda: target_lease.claim(
                 url, run.run_key, holder_of(context), wait_seconds=_LEASE_WAIT, control=context.control

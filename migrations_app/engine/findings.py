@@ -90,7 +90,7 @@ CATALOGUE: dict[str, Kind] = {
         ("generate", "values"),
     ),
     # Objects
-    "ORPHANS": Kind("Rows refer to parents that aren't there.", ("not_valid", "create", "omit")),
+    "ORPHANS": Kind("Rows refer to parents that aren't there.", ("not_valid", "omit")),
     "FOREIGN_KEY_PARENT": Kind("A foreign key's parent is missing, or isn't unique.", ("omit",)),
     "FOREIGN_KEY_TYPES": Kind("A foreign key's columns have types that can't be compared.", ("omit",)),
     "FOREIGN_KEY_NOCASE": Kind(

@@ -12,6 +12,7 @@ from migrations_app.engine.names import SYSTEM_COLUMNS, Names
 from migrations_app.engine.plan import LOAD, SKIP, ColumnPlan, Finding, ObjectPlan, TablePlan
 from migrations_app.engine.plan_foreign_keys import plan_foreign_keys
 from migrations_app.engine.plan_generated import plan_generated
+from migrations_app.engine.plan_merged_keys import refuse_merged_keys
 from migrations_app.engine.plan_objects import ObjectPlanner, TableDraft, by_folded_name, quoted
 from migrations_app.engine.plan_tables import Selection, select_tables
 from migrations_app.engine.plan_views import plan_triggers, plan_views
@@ -62,6 +63,7 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
     by_name = by_folded_name(drafts)
     for draft in drafts:
         control.checkpoint()
+        refuse_merged_keys(source, draft, decisions)
         plan_foreign_keys(source, draft, by_name, decisions)
     views = plan_views(source.schema, drafts, relations, decisions)
     triggers = plan_triggers(source.schema.triggers, decisions)

@@ -16,7 +16,16 @@ from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.sqlite_files import build, plan_file
 
 ENGINE = Path(__file__).resolve().parents[3] / "migrations_app" / "engine"
-ROOMS = ("typemap", "counted_times", "plan_create", "plan_objects", "plan_views", "plan_foreign_keys", "plan_tables")
+ROOMS = (
+    "typemap",
+    "counted_times",
+    "plan_create",
+    "plan_objects",
+    "plan_views",
+    "plan_foreign_keys",
+    "plan_tables",
+    "plan_merged_keys",
+)
 
 
 def found(plan: MovePlan, code: str) -> Finding:
@@ -191,3 +200,30 @@ def test_a_default_that_has_no_twin_is_listed(tmp_path: Path, default: str) -> N
     plan = plan_file(build(tmp_path / "t.db", f"CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT DEFAULT {default})"))
     assert found(plan, "DEFAULT_NOT_CARRIED").column == "v"
     assert plan.table("t").columns[1].default_sql is None
+
+
+@pytest.mark.parametrize(
+    ("table", "first", "second", "choice"),
+    [
+        ("t(a BLOB PRIMARY KEY)", "''", "x''", ("MIXED_STORAGE", "bytea")),
+        ("t(a PRIMARY KEY)", "1", "'1'", ("MIXED_STORAGE", "text")),
+        ("t(a, b UNIQUE)", "1, 1", "2, '1'", ("MIXED_STORAGE", "text")),
+        ("t(a PRIMARY KEY, b) WITHOUT ROWID", "'x', 2", "x'78', 1", ("MIXED_STORAGE", "bytea")),
+        ("t(a UUID PRIMARY KEY)", f"'{'a' * 32}'", f"'{'A' * 32}'", ("TYPE_FOLLOWS_VALUES", "any_spelling")),
+    ],
+)
+def test_a_choice_that_would_make_two_keys_one_is_refused_before_anything_is_loaded(
+    tmp_path: Path, table: str, first: str, second: str, choice: tuple[str, str]
+) -> None:
+    path = build(tmp_path / "a.db", f"CREATE TABLE {table}; INSERT INTO t VALUES ({first}), ({second})")
+    finding = found(plan_file(path, [choice]), "DUPLICATE_KEYS")
+    assert (finding.severity, finding.table, finding.count, finding.needs_choice) == ("refuse", "t", 1, True)
+    assert finding.column in ("a", "b") and finding.row_key
+    apart = plan_file(path, [(choice[0], "tagged_text")])
+    assert not apart.open_findings
+
+
+def test_keys_that_stay_apart_are_not_asked_about(tmp_path: Path) -> None:
+    script = "CREATE TABLE t(a PRIMARY KEY); INSERT INTO t VALUES (1), ('2'), (NULL), (NULL)"
+    plan = plan_file(build(tmp_path / "a.db", script), [("MIXED_STORAGE", "text")])
+    assert not any(item.code == "DUPLICATE_KEYS" for item in plan.findings)

@@ -15,7 +15,6 @@ from migrations_app.engine.pg_names import qualified, quote
 from migrations_app.engine.plan import ColumnPlan, TablePlan
 
 OPTIONS = """FORMAT csv, QUOTE '"', ESCAPE '\\', NULL 'null'"""
-_NUMBERS = frozenset({"integer", "real"})
 # By conversion: the storage classes whose JSON text PostgreSQL reads as the very value that the conversion gives.
 _TAKEN = {
     "bigint": {"integer", "text"},

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Sequence
+from weakref import WeakKeyDictionary
 
 from migrations_app.engine.affinity import BLOB, INTEGER, REAL, TEXT, affinity
 from migrations_app.engine.cells import encode_cell, encode_row
@@ -17,6 +18,7 @@ from migrations_app.engine.schema import SourceColumn
 from migrations_app.engine.sqlite_source import Source, quote_name
 
 REAL_FUNCTION = "causeway_real"
+_TESTED: WeakKeyDictionary[Source, bool] = WeakKeyDictionary()  # by connection
 # json_array() prints these reals as Python's repr does. 0 isn't among them: it may be the negative one.
 _PRINTED_ALIKE = "{0} BETWEEN -1e10 AND 1e10 AND {0} * 16 = CAST({0} * 16 AS INTEGER) AND {0} <> 0"
 _INFINITE = ("inf", "-inf")
@@ -85,9 +87,11 @@ def export_line(cells: Sequence[str]) -> str:
 
 
 def prepare(source: Source) -> bool:
-    """Make the function known to this connection; False when its SQLite doesn't write lines as we do."""
-    source.define(REAL_FUNCTION, real_text)
-    return self_test(source)
+    """Make the function known to this connection; False when its SQLite doesn't write lines as we do. Tested once."""
+    if source not in _TESTED:
+        source.define(REAL_FUNCTION, real_text)
+        _TESTED[source] = self_test(source)
+    return _TESTED[source]
 
 
 def self_test(source: Source) -> bool:

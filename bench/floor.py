@@ -23,7 +23,7 @@ from psycopg2 import sql
 
 from bench.common import JOBS, URL_VARIABLE
 from bench.phases import Phases
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.target.target_url import parse_target_url
 
 PIECE_BYTES = 32 << 20  # one COPY, one transaction
 _BLOCK = 256 << 10

@@ -18,7 +18,7 @@ from django.core.management import call_command
 
 from bench.common import URL_VARIABLE
 from bench.phases import Phases
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.target.target_url import parse_target_url
 
 APP = "sampleapp"
 

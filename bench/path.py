@@ -17,18 +17,18 @@ from pathlib import Path
 
 from bench.common import JOBS, URL_VARIABLE
 from bench.phases import Phases
-from migrations_app.engine import lease
-from migrations_app.engine.backup import take_backup
-from migrations_app.engine.compare import verify
+from migrations_app.engine.backup.backup import take_backup
 from migrations_app.engine.control import Control, Progress
-from migrations_app.engine.export import export_source
-from migrations_app.engine.export_reader import Export, open_export
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.load import load_export
+from migrations_app.engine.export.export import export_source
+from migrations_app.engine.export.export_reader import Export, open_export
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MODE_CREATE, MovePlan, plan_from_document
-from migrations_app.engine.planning import check_plan_with_profile, make_plan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.planning.planning import check_plan_with_profile, make_plan
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target import lease
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.verify.compare import verify
 
 
 def main() -> int:

@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from controlplane.registry.models import Application
-from migrations_app.engine import change_queue
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.back import change_queue
+from migrations_app.engine.target.target_url import parse_target_url
 from migrations_app.models import ChecklistItem, Gate, MigrationPlan, MigrationRun
 from migrations_app.models.states import ItemState, PlanState, RunState, StepState
 from migrations_app.services import checklist

@@ -24,6 +24,8 @@ PLANTED = [
     ("layers", "migrations_app/unlisted.py", "import json"),
     ("urls-on-top", "migrations_app/views/planted.py", "import controlplane.urls"),
     ("urls-on-top", "migrations_app/services/planted.py", "from controlplane.settings import SECRET_KEY"),
+    ("engine-rooms", "migrations_app/engine/source/planted.py", "import migrations_app.engine.load.load"),
+    ("engine-rooms", "migrations_app/engine/planning/planted.py", "import migrations_app.engine.verify.report"),
     ("plain-engine", "migrations_app/engine/planted.py", "from django.db import models"),
     ("plain-engine", "migrations_app/engine/planted.py", "def late():\n    import celery"),
     ("plain-engine", "migrations_app/engine/planted.py", "import controlplane.registry"),

@@ -10,8 +10,8 @@ import psutil
 import psycopg2
 
 from migrations_app.engine.errors import EngineError
-from migrations_app.engine.target import connect
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.target.target import connect
+from migrations_app.engine.target.target_url import TargetUrl
 
 
 @dataclass

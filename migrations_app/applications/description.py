@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import quote, urlencode
 
 from migrations_app.engine.errors import Refused
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.target.target_url import TargetUrl
 
 Dialect = Literal["sqlite", "postgresql"]
 Mechanism = Literal["file", "environment"]

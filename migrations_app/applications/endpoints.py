@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from migrations_app.applications.description import ApplicationDescription, Dialect, EndpointCheck
 from migrations_app.applications.http import Answer, get
 from migrations_app.engine.errors import EngineError, Failed
-from migrations_app.engine.json_stream import BadJson, JsonStream
+from migrations_app.engine.source.json_stream import BadJson, JsonStream
 
 FIELD_BYTES = 65_536  # an answer whose fields are checked is small
 ARRAY_BYTES = 1_000_000_000  # arrays are counted in a stream; the deadline bounds them first

@@ -23,8 +23,8 @@ from migrations_app.applications.strangers import describe_process, find_running
 from migrations_app.applications.supervision import read_status
 from migrations_app.applications.supervisor import instance_processes
 from migrations_app.engine.errors import EngineError, Refused
-from migrations_app.engine.fingerprint import Fingerprint, fingerprint
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.source.fingerprint import Fingerprint, fingerprint
+from migrations_app.engine.target.target_url import TargetUrl
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 SAMPLE_SECONDS = 0.2

@@ -18,7 +18,7 @@ from migrations_app.applications.description import ApplicationDescription, Poin
 from migrations_app.applications.launching import make_launch
 from migrations_app.applications.supervision import write_launch, write_private
 from migrations_app.engine.errors import Refused
-from migrations_app.engine.fingerprint import Fingerprint
+from migrations_app.engine.source.fingerprint import Fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = Path(__file__).with_name("rollback.sh.template")

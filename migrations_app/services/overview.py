@@ -261,7 +261,7 @@ def tables(run: MigrationRun) -> list[TableRow]:
 
 
 def verification(run: MigrationRun) -> dict[str, Any] | None:
-    """The verify step's evidence (engine/compare.py, VerifyResult.to_document()), None when it hasn't run."""
+    """The verify step's evidence (engine/verify/compare.py, VerifyResult.to_document()), None when it hasn't run."""
     step = run.steps.filter(name="verify").first()
     if step is None or not step.evidence:
         return None

@@ -23,16 +23,16 @@ from migrations_app.applications.description import PointingValues
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Failed, Refused
 from migrations_app.engine.plan import MovePlan
-from migrations_app.engine.plan_existing_rules import RowRules
-from migrations_app.engine.planning import make_plan as plan_move
-from migrations_app.engine.scratch import create_database, drop_database
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target import connect
-from migrations_app.engine.target import transaction as target_transaction
-from migrations_app.engine.target_catalog import read_schema
-from migrations_app.engine.target_digest import digest_of_schema
-from migrations_app.engine.target_schema import TargetSchema
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.planning.plan_existing_rules import RowRules
+from migrations_app.engine.planning.planning import make_plan as plan_move
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.scratch import create_database, drop_database
+from migrations_app.engine.target.target import connect
+from migrations_app.engine.target.target import transaction as target_transaction
+from migrations_app.engine.target.target_catalog import read_schema
+from migrations_app.engine.target.target_digest import digest_of_schema
+from migrations_app.engine.target.target_schema import TargetSchema
+from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.models import Finding, MigrationPlan
 from migrations_app.models.states import PlanState
 from migrations_app.services.execution import this_worker

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from migrations_app.engine import change_queue
+from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import EngineError
 from migrations_app.models import MigrationRun
 from migrations_app.models.states import Price, RunKind, StepState

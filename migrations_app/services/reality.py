@@ -9,8 +9,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from migrations_app.engine.errors import EngineError
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.target import inspect_target
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.target.target import inspect_target
 from migrations_app.models import MigrationRun
 from migrations_app.steps import workplace
 

@@ -10,10 +10,10 @@ from migrations_app.applications.commands import run_command
 from migrations_app.applications.description import ApplicationDescription, CommandSpec, Dialect
 from migrations_app.applications.endpoints import EndpointResult, check_endpoints
 from migrations_app.applications.identity import prove_identity
-from migrations_app.engine import change_queue
-from migrations_app.engine.counts import count_rows
+from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.fingerprint import fingerprint, fingerprint_from_document
+from migrations_app.engine.source.fingerprint import fingerprint, fingerprint_from_document
+from migrations_app.engine.verify.counts import count_rows
 from migrations_app.models.states import OnLapse, Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.base import Step, StepContext, StepResult

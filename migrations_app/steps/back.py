@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from migrations_app.applications import configuration
-from migrations_app.engine import change_queue, clean
-from migrations_app.engine.backup import restore_backup
+from migrations_app.engine.back import change_queue
+from migrations_app.engine.backup.backup import restore_backup
 from migrations_app.engine.errors import EngineError, Failed
-from migrations_app.engine.fingerprint import fingerprint
 from migrations_app.engine.hash_files import hash_file
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.load import clean
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.source.sqlite_source import open_source
 from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.application import StopApplication, prove_application

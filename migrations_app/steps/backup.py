@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from migrations_app.applications.rollback_script import RollbackScript, write_rollback_script
-from migrations_app.engine.backup import BackupResult, restore_backup, take_backup
+from migrations_app.engine.backup.backup import BackupResult, restore_backup, take_backup
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.fingerprint import Fingerprint, fingerprint
+from migrations_app.engine.source.fingerprint import Fingerprint, fingerprint
 from migrations_app.models.states import Phase, RunKind
 from migrations_app.steps import workplace
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult

@@ -10,7 +10,7 @@ from typing import Any
 from migrations_app.applications.description import ApplicationDescription
 from migrations_app.applications.endpoints import check_endpoints, measure
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.integrity import check_integrity
+from migrations_app.engine.verify.integrity import check_integrity
 from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.base import Step, StepContext, StepResult

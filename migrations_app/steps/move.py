@@ -6,14 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from migrations_app.engine import lease as target_lease
-from migrations_app.engine.compare import VerifyResult, verify
 from migrations_app.engine.errors import Refused
-from migrations_app.engine.export_reader import open_export
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.load import load_export
-from migrations_app.engine.outage import through_outages
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.export.export_reader import open_export
+from migrations_app.engine.load.load import load_export
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target import lease as target_lease
+from migrations_app.engine.target.outage import through_outages
+from migrations_app.engine.verify.compare import VerifyResult, verify
 from migrations_app.models.states import OnLapse, Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.base import Step, StepContext, StepResult

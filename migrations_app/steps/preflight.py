@@ -6,11 +6,11 @@ import shutil
 from typing import Any
 
 from migrations_app.applications.commands import run_command
-from migrations_app.engine import decrypt_sample
 from migrations_app.engine.errors import Failed, Refused
-from migrations_app.engine.planning import check_plan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target import inspect_target
+from migrations_app.engine.planning.planning import check_plan
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.target import inspect_target
+from migrations_app.engine.verify import decrypt_sample
 from migrations_app.models.states import Phase, RunKind
 from migrations_app.steps import workplace
 from migrations_app.steps.base import Step, StepContext, StepResult

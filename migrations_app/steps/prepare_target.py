@@ -5,9 +5,9 @@ from __future__ import annotations
 from migrations_app.applications.commands import run_command
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.plan import MODE_EXISTING
-from migrations_app.engine.scratch import create_database, drop_database
-from migrations_app.engine.target import inspect_target
-from migrations_app.engine.target_digest import schema_digest
+from migrations_app.engine.target.scratch import create_database, drop_database
+from migrations_app.engine.target.target import inspect_target
+from migrations_app.engine.target.target_digest import schema_digest
 from migrations_app.models.states import OnLapse, Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.base import Step, StepContext, StepResult

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.conf import settings
 
-from migrations_app.engine import change_queue, clean
+from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import Refused
+from migrations_app.engine.load import clean
 from migrations_app.models import MigrationRun
 from migrations_app.models.states import Phase, RunKind, RunState
 from migrations_app.steps import workplace

@@ -8,7 +8,7 @@ from typing import Any
 
 from migrations_app.applications import configuration
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.scratch import drop_database
+from migrations_app.engine.target.scratch import drop_database
 from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.application import prove_application

@@ -7,7 +7,7 @@ from typing import Any
 
 from migrations_app.applications.process_driver import ProcessDriver
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.fingerprint import fingerprint
+from migrations_app.engine.source.fingerprint import fingerprint
 from migrations_app.steps import workplace
 from migrations_app.steps.base import StepContext
 

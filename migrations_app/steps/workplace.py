@@ -31,7 +31,7 @@ from migrations_app.applications.operator_file import OperatorFile, read_operato
 from migrations_app.applications.process_driver import ProcessDriver
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import EncryptedColumn, MovePlan, plan_from_document
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from migrations_app.models import MigrationPlan, MigrationRun
 from migrations_app.models.states import RunKind
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from controlplane.redaction import redact
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 
 TARGET_VARIABLE = "TARGET_DATABASE_URL"
 MAX_JOBS = 32

@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from controlplane.redaction import redact
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Failed
-from migrations_app.engine.report import Report
+from migrations_app.engine.verify.report import Report
 from migrations_app.management.headless.arguments import add_report, keep_quiet
 from migrations_app.management.headless.console import Console
 from migrations_app.management.headless.summary import summarize

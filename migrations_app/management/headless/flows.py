@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from migrations_app.engine import ledger
-from migrations_app.engine.compare import VerifySource, verify
+from migrations_app.engine.back.rebuild import rebuild_source
 from migrations_app.engine.errors import EngineError, Refused
-from migrations_app.engine.export import export_source, open_export
-from migrations_app.engine.export_reader import Export
-from migrations_app.engine.fingerprint import Watched
-from migrations_app.engine.outage import through_outages
+from migrations_app.engine.export.export import export_source, open_export
+from migrations_app.engine.export.export_reader import Export
+from migrations_app.engine.export.single_document import import_single_document, write_single_document
 from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING, SKIP, MovePlan
-from migrations_app.engine.rebuild import rebuild_source
-from migrations_app.engine.report import DIFFERENT, EXPORTED, LOADED, PLANNED, VERIFIED
-from migrations_app.engine.single_document import import_single_document, write_single_document
-from migrations_app.engine.sqlite_source import Source, open_source
-from migrations_app.engine.target import connect, inspect_target, transaction
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.source.fingerprint import Watched
+from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.target import ledger
+from migrations_app.engine.target.outage import through_outages
+from migrations_app.engine.target.target import connect, inspect_target, transaction
+from migrations_app.engine.target.target_url import TargetUrl
+from migrations_app.engine.verify.compare import VerifySource, verify
+from migrations_app.engine.verify.report import DIFFERENT, EXPORTED, LOADED, PLANNED, VERIFIED
 from migrations_app.management.headless.arguments import DEFAULT_JOBS, read_choices, read_jobs, read_target
 from migrations_app.management.headless.command import Job
 from migrations_app.management.headless.loading import discard_unfinished, load_under_lease, taken_back_on_failure

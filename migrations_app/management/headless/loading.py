@@ -8,16 +8,17 @@ import os
 import socket
 from collections.abc import Iterator
 
-from migrations_app.engine import clean, lease, ledger
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Failed, Fenced, Refused
-from migrations_app.engine.export_reader import Export
-from migrations_app.engine.lease import LEASE_SECONDS
-from migrations_app.engine.load import LoadResult, check_target, load_export
-from migrations_app.engine.outage import through_outages
+from migrations_app.engine.export.export_reader import Export
+from migrations_app.engine.load import clean
+from migrations_app.engine.load.load import LoadResult, check_target, load_export
 from migrations_app.engine.plan import MovePlan
-from migrations_app.engine.target import connect, transaction
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.target import lease, ledger
+from migrations_app.engine.target.lease import LEASE_SECONDS
+from migrations_app.engine.target.outage import through_outages
+from migrations_app.engine.target.target import connect, transaction
+from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.management.headless.command import Job
 
 _LAPSE_SECONDS = LEASE_SECONDS + 2  # the lease of a process that was killed has lapsed by then

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from migrations_app.engine.errors import Failed, FindingsRefused, Refused
-from migrations_app.engine.existing_before import before_our_load, checks_aside
-from migrations_app.engine.fingerprint import Fingerprint, Watched, watch
+from migrations_app.engine.load.existing_before import before_our_load, checks_aside
 from migrations_app.engine.plan import MODE_EXISTING, MovePlan, plan_from_document
-from migrations_app.engine.plan_existing_rules import RowRules
-from migrations_app.engine.planning import plan_with_profile
-from migrations_app.engine.profile import Profile
-from migrations_app.engine.sqlite_source import Source, open_source
-from migrations_app.engine.target import connect, transaction
-from migrations_app.engine.target_catalog import read_schema
-from migrations_app.engine.target_schema import TargetSchema
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.planning.plan_existing_rules import RowRules
+from migrations_app.engine.planning.planning import plan_with_profile
+from migrations_app.engine.profile.profile import Profile
+from migrations_app.engine.source.fingerprint import Fingerprint, Watched, watch
+from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.target.target import connect, transaction
+from migrations_app.engine.target.target_catalog import read_schema
+from migrations_app.engine.target.target_schema import TargetSchema
+from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.management.headless.arguments import read_choices
 from migrations_app.management.headless.command import Job
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations_app.engine.report import DIFFERENT, EXPORTED, FAILED, LOADED, PLANNED, REFUSED, VERIFIED, Report
+from migrations_app.engine.verify.report import DIFFERENT, EXPORTED, FAILED, LOADED, PLANNED, REFUSED, VERIFIED, Report
 from migrations_app.management.headless.console import Console
 
 _SHOWN = 20  # findings and differences without --detailed

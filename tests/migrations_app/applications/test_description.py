@@ -15,7 +15,7 @@ from migrations_app.applications.description import (
     for_rehearsal,
 )
 from migrations_app.engine.errors import Refused
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.target.target_url import parse_target_url
 
 KEYS = {"DATABASE_URL": {"sqlite": "sqlite:///{path}", "postgresql": "{url}"}}
 VALUES = PointingValues(Path("/srv/a.db"), "::1", 5432, "us er", "p@ss/{host}", "my db", "verify-full", "/etc/ca.pem")

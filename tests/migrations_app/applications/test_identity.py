@@ -13,8 +13,8 @@ from migrations_app.applications.canary import same_value
 from migrations_app.applications.description import Canary, Identity, PointingValues
 from migrations_app.applications.identity import IdentityProof, prove_identity
 from migrations_app.engine.errors import Refused
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.target.target_url import parse_target_url
 from tests.migrations_app.applications.conftest import Tiny, until
 from tests.migrations_app.applications.test_rollback_script import make_tables
 

@@ -16,8 +16,8 @@ from migrations_app.applications.description import Pointing, PointingValues
 from migrations_app.applications.process_driver import ProcessDriver
 from migrations_app.applications.rollback_script import RollbackScript, write_rollback_script
 from migrations_app.applications.supervisor import instance_processes
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.target.target_url import parse_target_url
 from tests.migrations_app.applications.conftest import KEYS, Tiny, until
 
 BARE = {"PATH": "/usr/local/bin:/usr/bin:/bin"}

@@ -26,8 +26,8 @@ from migrations_app.applications.endpoints import check_endpoints
 from migrations_app.applications.identity import IdentityProof, prove_identity
 from migrations_app.applications.process_driver import ProcessDriver
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.fingerprint import Fingerprint, fingerprint
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.source.fingerprint import Fingerprint, fingerprint
+from migrations_app.engine.target.target_url import parse_target_url
 from tests.demo import running
 from tests.demo.tables import copy_tables
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from migrations_app.engine.plan import LOAD, MODE_CREATE, ColumnPlan, MovePlan, TablePlan
-from migrations_app.engine.schema import SourceSchema
+from migrations_app.engine.source.schema import SourceSchema
 
 EVERY_KIND = """
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT NOT NULL, wage REAL, photo BLOB, any_value);

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from tests.migrations_app.engine.moves import Look, make_source
 from tests.migrations_app.engine.round_trip import Target
 

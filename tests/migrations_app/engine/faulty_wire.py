@@ -10,7 +10,7 @@ import socket
 import threading
 from dataclasses import dataclass, replace
 
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.target.target_url import TargetUrl
 
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 BEFORE = "before"  # the server never hears of it

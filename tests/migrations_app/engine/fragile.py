@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from tests import servers
 
 _numbers = itertools.count(1)

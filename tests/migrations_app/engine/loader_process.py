@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from migrations_app.engine import build, ddl, existing, lease, ledger, load, load_rows
 from migrations_app.engine.control import Control
-from migrations_app.engine.export import open_export
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.export.export import open_export
+from migrations_app.engine.load import build, ddl, existing, load, load_rows
+from migrations_app.engine.target import lease, ledger
+from migrations_app.engine.target.target_url import parse_target_url
 from tests.migrations_app.engine.moves import RUN, make_plan
 
 POINTS: dict[str, tuple[Any, str, str]] = {

@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg2
 
-from migrations_app.engine import lease
 from migrations_app.engine.control import Control
-from migrations_app.engine.export import Export, export_source, open_export
-from migrations_app.engine.fingerprint import fingerprint
+from migrations_app.engine.export.export import Export, export_source, open_export
 from migrations_app.engine.plan import LOAD, MODE_CREATE, ColumnPlan, MovePlan, ObjectPlan, TablePlan
-from migrations_app.engine.sqlite_source import Source, open_source
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.target import lease
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 
 RUN = "run-1"
 CITIES = 40

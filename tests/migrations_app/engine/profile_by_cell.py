@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migrations_app.engine.affinity import TEXT, affinity
-from migrations_app.engine.cells import Cell, InvalidText
-from migrations_app.engine.conversions import Unfit, conversion
-from migrations_app.engine.profile import (
+from migrations_app.engine.conversions.conversions import Unfit, conversion
+from migrations_app.engine.profile.profile import (
     Candidate,
     Candidates,
     ColumnProfile,
@@ -16,8 +14,10 @@ from migrations_app.engine.profile import (
     TableProfile,
     looks_like_number,
 )
-from migrations_app.engine.row_keys import key_names, row_key_text
-from migrations_app.engine.sqlite_source import Source
+from migrations_app.engine.source.affinity import TEXT, affinity
+from migrations_app.engine.source.cells import Cell, InvalidText
+from migrations_app.engine.source.row_keys import key_names, row_key_text
+from migrations_app.engine.source.sqlite_source import Source
 
 _WORDS = {int: "integer", float: "real", str: "text", bytes: "blob", InvalidText: "invalid"}
 Keyed = list[tuple[str, Cell]]  # a column: each cell with its row's key

@@ -13,19 +13,19 @@ from pathlib import Path
 
 import psycopg2
 
-from migrations_app.engine import source_lines
-from migrations_app.engine.compare import verify
 from migrations_app.engine.control import Control
-from migrations_app.engine.conversions import row_converter
+from migrations_app.engine.conversions.conversions import row_converter
 from migrations_app.engine.errors import Failed, Refused
-from migrations_app.engine.export import Export, export_source, open_export
-from migrations_app.engine.fingerprint import Fingerprint
-from migrations_app.engine.load import load_export
+from migrations_app.engine.export import source_lines
+from migrations_app.engine.export.export import Export, export_source, open_export
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MODE_CREATE, ColumnPlan, MovePlan, TablePlan
-from migrations_app.engine.planning import check_plan, plan_with_profile
-from migrations_app.engine.profile import Profile
-from migrations_app.engine.sqlite_source import Source, open_source
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.planning.planning import check_plan, plan_with_profile
+from migrations_app.engine.profile.profile import Profile
+from migrations_app.engine.source.fingerprint import Fingerprint
+from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.back_again import Back, Form, Stored, affinity_class, is_sound, stored_rows
 from tests.migrations_app.engine.random_databases import Database, quote
 

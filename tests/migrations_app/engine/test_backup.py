@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine import backup as backup_module
-from migrations_app.engine.backup import restore_backup, take_backup
-from migrations_app.engine.content import digest_content
+from migrations_app.engine.backup import backup as backup_module
+from migrations_app.engine.backup.backup import restore_backup, take_backup
+from migrations_app.engine.backup.content import digest_content
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, Failed, Refused
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.source.sqlite_source import open_source
 from tests.migrations_app.engine.artefacts import every_kind, execute
 
 
@@ -179,7 +179,7 @@ def test_a_restore_killed_midway_loses_nothing_and_can_be_run_again(tmp_path: Pa
     (tmp_path / "a.sqlite-journal").write_bytes(b"old journal")
     code = (
         "import os,signal,sys\nfrom pathlib import Path\n"
-        "from migrations_app.engine.backup import restore_backup\n"
+        "from migrations_app.engine.backup.backup import restore_backup\n"
         "real, seen = os.replace, []\n"
         "def dying(a, b):\n"
         "    seen.append(1)\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrations_app.engine.cells import (
+from migrations_app.engine.source.cells import (
     MAX_INTEGER,
     MIN_INTEGER,
     Cell,

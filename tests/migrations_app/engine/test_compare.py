@@ -14,15 +14,15 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine import clean
-from migrations_app.engine.compare import VerifyResult, verify
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled
-from migrations_app.engine.export import Export
-from migrations_app.engine.load import load_export
+from migrations_app.engine.export.export import Export
+from migrations_app.engine.load import clean
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import LOAD, MODE_CREATE, EncryptedColumn, MovePlan, ObjectPlan, TablePlan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.verify.compare import VerifyResult, verify
 from tests.migrations_app.engine.moves import (
     RUN,
     Look,

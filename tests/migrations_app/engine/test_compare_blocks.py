@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine import compare_rows, source_lines
-from migrations_app.engine.compare import verify
-from migrations_app.engine.compare_blocks import equal_in_any_order, equal_rows
-from migrations_app.engine.conversions import Unfit, conversion
-from migrations_app.engine.copy_direct import csv_lines
-from migrations_app.engine.line_sql import export_line
+from migrations_app.engine.conversions.conversions import Unfit, conversion
+from migrations_app.engine.export import source_lines
+from migrations_app.engine.load.copy_direct import csv_lines
 from migrations_app.engine.plan import ColumnPlan
-from migrations_app.engine.printed_sql import printed_cells
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.source.line_sql import export_line
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.target_url import TargetUrl
+from migrations_app.engine.verify import compare_rows
+from migrations_app.engine.verify.compare import verify
+from migrations_app.engine.verify.compare_blocks import equal_in_any_order, equal_rows
+from migrations_app.engine.verify.printed_sql import printed_cells
 from tests.migrations_app.engine.artefacts import execute
 from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.test_copy_direct import TEXTS, export, load, path  # noqa: F401 - path is a fixture

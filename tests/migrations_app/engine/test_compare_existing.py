@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine import clean
-from migrations_app.engine.compare import VerifyResult, verify
-from migrations_app.engine.compare_constraints import count_orphans
-from migrations_app.engine.compare_schema import NO_RECORD
 from migrations_app.engine.control import Control
-from migrations_app.engine.load import load_export
+from migrations_app.engine.load import clean
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MODE_EXISTING, MovePlan
-from migrations_app.engine.planning import make_plan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target import connect, read_target_schema
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.planning.planning import make_plan
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.target import connect, read_target_schema
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.verify.compare import VerifyResult, verify
+from migrations_app.engine.verify.compare_constraints import count_orphans
+from migrations_app.engine.verify.compare_schema import NO_RECORD
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export
 
 SOURCE = """

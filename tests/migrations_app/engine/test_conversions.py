@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from migrations_app.engine.cells import Cell, InvalidText
-from migrations_app.engine.conversions import Unfit, conversion, for_target_type, row_converter
+from migrations_app.engine.conversions.conversions import Unfit, conversion, for_target_type, row_converter
 from migrations_app.engine.plan import LOAD, ColumnPlan, TablePlan
-from migrations_app.engine.target import connect
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.source.cells import Cell, InvalidText
+from migrations_app.engine.target.target import connect
+from migrations_app.engine.target.target_url import TargetUrl
 
 STAMP, STAMPTZ, CLOCK = "timestamp without time zone", "timestamp with time zone", "time without time zone"
 DOUBLES = [0.0, -0.0, 1.0, 0.1, 0.1 + 0.2, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1e-5, 1e-4, 1e14]

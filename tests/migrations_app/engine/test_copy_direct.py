@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine import copy_direct, load_rows
-from migrations_app.engine.cells import encode_row
-from migrations_app.engine.compare import verify
 from migrations_app.engine.control import Control
-from migrations_app.engine.copy_direct import copy_sql, csv_lines
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.export import Export, export_source, open_export
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.load import load_export
+from migrations_app.engine.export.export import Export, export_source, open_export
+from migrations_app.engine.load import copy_direct, load_rows
+from migrations_app.engine.load.copy_direct import copy_sql, csv_lines
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MovePlan
-from migrations_app.engine.planning import plan_with_profile
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.planning.planning import plan_with_profile
+from migrations_app.engine.source.cells import encode_row
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.target_url import TargetUrl
+from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.artefacts import execute
 from tests.migrations_app.engine.moves import RUN, Look, held
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrations_app.engine.copy_text import join, split
-from migrations_app.engine.target import connect
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.target.copy_text import join, split
+from migrations_app.engine.target.target import connect
+from migrations_app.engine.target.target_url import TargetUrl
 
 AWKWARD = [
     "\\N",

@@ -9,8 +9,8 @@ import pytest
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from migrations_app.engine.decrypt import CellWontOpen, open_cell
 from migrations_app.engine.errors import Refused
+from migrations_app.engine.verify.decrypt import CellWontOpen, open_cell
 
 AES_KEY = bytes(range(32))
 FERNET_KEY = base64.urlsafe_b64encode(AES_KEY).decode()

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine import clean
-from migrations_app.engine.compare import verify
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, Failed, Refused
-from migrations_app.engine.existing import snapshot
-from migrations_app.engine.export import Export
-from migrations_app.engine.load import check_target, load_export
+from migrations_app.engine.export.export import Export
+from migrations_app.engine.load import clean
+from migrations_app.engine.load.existing import snapshot
+from migrations_app.engine.load.load import check_target, load_export
 from migrations_app.engine.plan import EMPTY_THEN_LOAD, MODE_EXISTING, Finding, MovePlan, ObjectPlan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.target_url import TargetUrl
+from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.moves import PEOPLE, RUN, Look, held, make_export, make_plan, make_source
 from tests.migrations_app.engine.test_load import kill_loader, run_loader, stop_at
 

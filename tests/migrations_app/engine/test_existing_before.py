@@ -8,16 +8,16 @@ import pytest
 
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled
-from migrations_app.engine.existing_before import before_our_load, checks_aside
-from migrations_app.engine.export_reader import Export
-from migrations_app.engine.load import load_export
+from migrations_app.engine.export.export_reader import Export
+from migrations_app.engine.load.existing_before import before_our_load, checks_aside
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MODE_EXISTING, MovePlan
-from migrations_app.engine.plan_existing_rules import RowRules
-from migrations_app.engine.planning import make_plan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target import connect, transaction
-from migrations_app.engine.target_catalog import read_schema
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.planning.plan_existing_rules import RowRules
+from migrations_app.engine.planning.planning import make_plan
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.target import connect, transaction
+from migrations_app.engine.target.target_catalog import read_schema
+from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export
 from tests.migrations_app.engine.test_load import stop_at
 

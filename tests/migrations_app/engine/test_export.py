@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine import export as export_module
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, EngineError, Failed, Refused
-from migrations_app.engine.export import ExportResult, export_source, open_export
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.planning import check_plan_with_profile
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.export import export as export_module
+from migrations_app.engine.export.export import ExportResult, export_source, open_export
+from migrations_app.engine.planning.planning import check_plan_with_profile
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.source.sqlite_source import open_source
 from tests.migrations_app.engine.artefacts import every_kind, execute, plain_plan
 
 
@@ -175,7 +175,8 @@ def test_a_finished_export_is_kept_and_a_damaged_one_made_again(tmp_path: Path) 
 KILLED = """
 import sys
 from pathlib import Path
-from migrations_app.engine import artefact_files, export, export_journal
+from migrations_app.engine import artefact_files
+from migrations_app.engine.export import export, export_journal
 from migrations_app.engine.control import Control
 from tests.migrations_app.engine import test_export
 import os, signal
@@ -280,7 +281,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, object]], object]) -> No
     """Edit the manifest and give it a right digest again: what someone would do who knows the format."""
     import hashlib
 
-    from migrations_app.engine import manifest
+    from migrations_app.engine.export import manifest
 
     document = json.loads((folder / "manifest.json").read_bytes())
     del document["digest"]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine import fingerprint as fingerprint_module
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, Refused
-from migrations_app.engine.fingerprint import fingerprint, fingerprint_from_document, watch
+from migrations_app.engine.source import fingerprint as fingerprint_module
+from migrations_app.engine.source.fingerprint import fingerprint, fingerprint_from_document, watch
 from tests.migrations_app.engine.artefacts import every_kind, execute
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine.backup import restore_backup, take_backup
+from migrations_app.engine.backup.backup import restore_backup, take_backup
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.export import ExportResult, export_source, open_export
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.single_document import write_single_document
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.export.export import ExportResult, export_source, open_export
+from migrations_app.engine.export.single_document import write_single_document
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.source.sqlite_source import open_source
 from tests.migrations_app.engine.artefacts import every_kind, plain_plan
 
 FEW = (0, 1, 13, 25, 37, 49)

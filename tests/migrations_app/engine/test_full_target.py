@@ -19,10 +19,10 @@ import pytest
 
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.export import Export
-from migrations_app.engine.load import load_export
+from migrations_app.engine.export.export import Export
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MovePlan, ObjectPlan
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.fragile import database, own_server, text_of
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export, make_plan, make_source
 

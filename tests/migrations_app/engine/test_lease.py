@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from migrations_app.engine import lease, ledger
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Failed, Fenced, Refused
-from migrations_app.engine.lease import assert_held, claim, kept, release, renew
-from migrations_app.engine.target import connect, transaction
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.target import lease, ledger
+from migrations_app.engine.target.lease import assert_held, claim, kept, release, renew
+from migrations_app.engine.target.target import connect, transaction
+from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look
 
 

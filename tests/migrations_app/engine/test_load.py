@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine import clean, lease
-from migrations_app.engine.compare import verify
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, Failed, Fenced, FindingsRefused, Refused
-from migrations_app.engine.export import Export
-from migrations_app.engine.load import LoadResult, check_target, load_export
-from migrations_app.engine.pg_names import load_schema
+from migrations_app.engine.export.export import Export
+from migrations_app.engine.load import clean
+from migrations_app.engine.load.load import LoadResult, check_target, load_export
 from migrations_app.engine.plan import Finding, MovePlan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target import lease
+from migrations_app.engine.target.pg_names import load_schema
+from migrations_app.engine.target.target_url import TargetUrl
+from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.loader_process import POINTS
 from tests.migrations_app.engine.moves import PEOPLE, RUN, Look, held, make_export, make_plan, make_source
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine.compare import VerifyResult, verify
-from migrations_app.engine.load import load_export
-from migrations_app.engine.pg_names import literal, quote
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import ColumnPlan, MovePlan, TablePlan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.pg_names import literal, quote
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.verify.compare import VerifyResult, verify
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export
 from tests.migrations_app.engine.mutated_objects import OBJECTS, Kind
 from tests.migrations_app.engine.rich_source import CHOICES, make_rich_source

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine.findings import CATALOGUE
 from migrations_app.engine.plan import Finding, MovePlan, ObjectPlan
+from migrations_app.engine.planning.findings import CATALOGUE
 from tests.migrations_app.engine import twins
 from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.sqlite_files import build, plan_file
 
-ENGINE = Path(__file__).resolve().parents[3] / "migrations_app" / "engine"
+ENGINE = Path(__file__).resolve().parents[3] / "migrations_app" / "engine" / "planning"
 ROOMS = (
     "typemap",
     "counted_times",

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine import lease, ledger, outage
-from migrations_app.engine.compare import verify
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, EngineError, Failed
-from migrations_app.engine.export import Export
-from migrations_app.engine.load import LoadResult, load_export
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.export.export import Export
+from migrations_app.engine.load.load import LoadResult, load_export
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target import lease, ledger, outage
+from migrations_app.engine.target.target_url import TargetUrl
+from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.faulty_wire import AFTER, BEFORE, LATE, FaultyWire
 from tests.migrations_app.engine.fragile import database, text_of
 from tests.migrations_app.engine.moves import PEOPLE, RUN, Look, make_export, make_plan
@@ -198,7 +198,7 @@ def test_sessions_that_are_ended_again_and_again_without_progress_end_the_load(
         tries.append(1)
         look.run(END_OURS)
 
-    monkeypatch.setattr("migrations_app.engine.load_rows.assert_held", ends)
+    monkeypatch.setattr("migrations_app.engine.load.load_rows.assert_held", ends)
     with pytest.raises(Failed) as caught:
         load(url, export, jobs=1)
     assert caught.value.code == "TARGET_LOST"

@@ -10,11 +10,11 @@ import pytest
 
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import EMPTY_THEN_LOAD, KEEP_TARGET, LOAD, MODE_EXISTING, SKIP, Finding, MovePlan
-from migrations_app.engine.planning import make_plan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target import connect, read_target_schema
-from migrations_app.engine.target_digest import digest_of_schema
-from migrations_app.engine.target_schema import (
+from migrations_app.engine.planning.planning import make_plan
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.target import connect, read_target_schema
+from migrations_app.engine.target.target_digest import digest_of_schema
+from migrations_app.engine.target.target_schema import (
     TargetColumn,
     TargetForeignKey,
     TargetIndex,
@@ -22,7 +22,7 @@ from migrations_app.engine.target_schema import (
     TargetTable,
     TargetView,
 )
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.sqlite_files import build
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from migrations_app.engine.plan import MODE_EXISTING, SKIP, Finding, MovePlan
-from migrations_app.engine.plan_existing_rules import RowRules
-from migrations_app.engine.planning import make_plan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target import connect, transaction
-from migrations_app.engine.target_catalog import read_schema
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.planning.plan_existing_rules import RowRules
+from migrations_app.engine.planning.planning import make_plan
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.target import connect, transaction
+from migrations_app.engine.target.target_catalog import read_schema
+from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.sqlite_files import build
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from migrations_app.engine.errors import Refused
-from migrations_app.engine.findings import CATALOGUE
 from migrations_app.engine.plan import SKIP, ColumnPlan, EncryptedColumn, MovePlan, ObjectPlan, plan_from_document
-from migrations_app.engine.planning import check_plan, make_plan
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.planning.findings import CATALOGUE
+from migrations_app.engine.planning.planning import check_plan, make_plan
+from migrations_app.engine.source.sqlite_source import open_source
 from tests.migrations_app.engine.sqlite_files import build, plan_file
 
 # Real databases for trying the engine with: none of them is part of the project.
@@ -367,7 +367,7 @@ def test_excluded_tables_are_recorded_and_unknown_ones_refused(tmp_path: Path) -
 
 
 def test_every_finding_that_is_made_is_in_the_catalogue(tmp_path: Path) -> None:
-    sources = (Path(__file__).resolve().parents[3] / "migrations_app" / "engine").glob("plan*.py")
+    sources = (Path(__file__).resolve().parents[3] / "migrations_app" / "engine").rglob("plan*.py")
     assert all(code in CATALOGUE for path in sources for code in _codes_in(path.read_text()))
 
 

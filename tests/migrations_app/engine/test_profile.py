@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine.cells import Cell, InvalidText
 from migrations_app.engine.control import Control, Progress
-from migrations_app.engine.conversion_times import FRACTIONS, ZONES
-from migrations_app.engine.conversions import Unfit, conversion, for_target_type
+from migrations_app.engine.conversions.conversion_times import FRACTIONS, ZONES
+from migrations_app.engine.conversions.conversions import Unfit, conversion, for_target_type
 from migrations_app.engine.errors import Cancelled, Refused
 from migrations_app.engine.plan import MODE_CREATE
-from migrations_app.engine.planning import check_plan_with_profile, plan_with_profile
-from migrations_app.engine.profile import Candidate, TableProfile, profile_source
-from migrations_app.engine.profile_proofs import Blobs, Cells, Integers, Reals, Texts, proofs_for
-from migrations_app.engine.source_batches import quick_batches
-from migrations_app.engine.sqlite_source import Source, open_source
+from migrations_app.engine.planning.planning import check_plan_with_profile, plan_with_profile
+from migrations_app.engine.profile.profile import Candidate, TableProfile, profile_source
+from migrations_app.engine.profile.profile_proofs import Blobs, Cells, Integers, Reals, Texts, proofs_for
+from migrations_app.engine.source.cells import Cell, InvalidText
+from migrations_app.engine.source.source_batches import quick_batches
+from migrations_app.engine.source.sqlite_source import Source, open_source
 from tests.migrations_app.engine.profile_by_cell import profile_by_cell
 from tests.migrations_app.engine.sqlite_files import build
 

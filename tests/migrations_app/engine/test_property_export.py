@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from migrations_app.engine.content import digest_content
+from migrations_app.engine.back.rebuild import rebuild_source
+from migrations_app.engine.backup.content import digest_content
 from migrations_app.engine.control import Control
-from migrations_app.engine.export import export_source, open_export
+from migrations_app.engine.export.export import export_source, open_export
+from migrations_app.engine.export.single_document import import_single_document, write_single_document
 from migrations_app.engine.plan import MovePlan
-from migrations_app.engine.profile import Profile
-from migrations_app.engine.rebuild import rebuild_source
-from migrations_app.engine.single_document import import_single_document, write_single_document
-from migrations_app.engine.sqlite_source import Source, open_source
+from migrations_app.engine.profile.profile import Profile
+from migrations_app.engine.source.sqlite_source import Source, open_source
 from tests.migrations_app.engine.random_databases import Database, databases
 from tests.migrations_app.engine.round_trip import planned, quick_fingerprint
 from tests.migrations_app.engine.test_property import choosers, few, many

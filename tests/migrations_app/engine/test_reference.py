@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine import target
-from migrations_app.engine.findings import CATALOGUE
-from migrations_app.engine.manifest import FORMAT
-from migrations_app.engine.report import EXIT_CODES, Report, group_objects
+from migrations_app.engine.export.manifest import FORMAT
+from migrations_app.engine.planning.findings import CATALOGUE
+from migrations_app.engine.target import target
+from migrations_app.engine.verify.report import EXIT_CODES, Report, group_objects
 from migrations_app.management.commands import (
     dump_sqlite_to_json,
     load_json_to_postgresql,
@@ -33,7 +33,7 @@ COMMANDS = {
 def raised_codes() -> Iterator[str]:
     """The first argument of every error that the engine and the commands make, and libpq's reasons."""
     for folder in ("migrations_app/engine", "migrations_app/management/headless"):
-        for path in (ROOT / folder).glob("*.py"):
+        for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if not isinstance(node, ast.Call) or not node.args:
                     continue

@@ -16,19 +16,21 @@ import pytest
 from cryptography.fernet import Fernet
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine import backup, decrypt_sample, lease, target
 from migrations_app.engine.artefact_files import write_atomically
-from migrations_app.engine.compare import verify
+from migrations_app.engine.back.rebuild import rebuild_source
+from migrations_app.engine.backup import backup
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Failed, Refused
-from migrations_app.engine.load import load_export
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MODE_EXISTING, EncryptedColumn
-from migrations_app.engine.planning import make_plan as plan_anew
-from migrations_app.engine.rebuild import rebuild_source
-from migrations_app.engine.source_copy import copy_with_journal
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target import connect, inspect_target, transaction
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.planning.planning import make_plan as plan_anew
+from migrations_app.engine.source.source_copy import copy_with_journal
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target import lease, target
+from migrations_app.engine.target.target import connect, inspect_target, transaction
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.verify import decrypt_sample
+from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.fragile import text_of
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export, make_plan, make_source
 from tests.migrations_app.engine.sqlite_files import build
@@ -150,7 +152,7 @@ def test_a_backup_that_sqlite_gives_up_is_told(tmp_path: Path, monkeypatch: pyte
     def gives_up(self: object, connection: sqlite3.Connection, pages: int = 0) -> None:
         raise sqlite3.OperationalError("the source database is locked")
 
-    monkeypatch.setattr("migrations_app.engine.sqlite_source.Source.copy_into", gives_up)
+    monkeypatch.setattr("migrations_app.engine.source.sqlite_source.Source.copy_into", gives_up)
     path = build(tmp_path / "a.db", "CREATE TABLE t(v)")
     assert code_of(lambda: backup.take_backup(path, tmp_path / "b.db", Control())) == "BACKUP_FAILED"
 

@@ -12,7 +12,7 @@ import pytest
 
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.control import Control, Progress
-from migrations_app.engine.export import Export
+from migrations_app.engine.export.export import Export
 from tests.migrations_app.engine.fragile import crash, database, own_server, text_of
 from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.test_outages import COUNTS, assert_exact, export, load

@@ -8,8 +8,8 @@ import pytest
 
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.errors import EngineError, Refused
-from migrations_app.engine.scratch import create_database, drop_database
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.target.scratch import create_database, drop_database
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 
 
 @pytest.fixture

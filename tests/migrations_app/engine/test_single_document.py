@@ -7,10 +7,10 @@ import pytest
 
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, Refused
-from migrations_app.engine.export import open_export
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.single_document import DocumentResult, import_single_document, write_single_document
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.export.export import open_export
+from migrations_app.engine.export.single_document import DocumentResult, import_single_document, write_single_document
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.source.sqlite_source import open_source
 from tests.migrations_app.engine.artefacts import every_kind, execute, plain_plan
 
 
@@ -120,7 +120,7 @@ def test_a_wrong_document_is_refused_before_anything_is_written(tmp_path: Path, 
 
 @pytest.mark.parametrize("pad", range(0, 13))
 def test_an_escape_is_seen_wherever_a_block_ends(tmp_path: Path, pad: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("migrations_app.engine.json_stream._BLOCK", 16)
+    monkeypatch.setattr("migrations_app.engine.source.json_stream._BLOCK", 16)
     number = b'{"n": 1234567890123456789e2, "tables": {"t": []}}' + b" " * pad
     (tmp_path / "d.json").write_bytes(b" " * pad + number)
     import_single_document(tmp_path / "d.json", tmp_path / "numbers")

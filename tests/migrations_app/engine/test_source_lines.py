@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine import export as export_module
-from migrations_app.engine import line_sql, source_lines
-from migrations_app.engine.cells import encode_row
 from migrations_app.engine.control import Control
-from migrations_app.engine.planning import check_plan_with_profile
-from migrations_app.engine.source_lines import Part, PartReader, parts
-from migrations_app.engine.sqlite_source import Source, open_source
+from migrations_app.engine.export import export as export_module
+from migrations_app.engine.export import source_lines
+from migrations_app.engine.export.source_lines import Part, PartReader, parts
+from migrations_app.engine.planning.planning import check_plan_with_profile
+from migrations_app.engine.source import line_sql
+from migrations_app.engine.source.cells import encode_row
+from migrations_app.engine.source.sqlite_source import Source, open_source
 from tests.migrations_app.engine.artefacts import every_kind, execute, plain_plan
 from tests.migrations_app.engine.test_export import export, snapshot
 

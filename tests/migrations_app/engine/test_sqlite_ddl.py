@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations_app.engine.sqlite_ddl import Check, parse_index, parse_table
+from migrations_app.engine.source.sqlite_ddl import Check, parse_index, parse_table
 
 
 def test_comments_strings_and_quoted_names_mislead_nobody() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine.cells import InvalidText
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, Refused
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.source.cells import InvalidText
+from migrations_app.engine.source.sqlite_source import open_source
 from tests.migrations_app.engine.sqlite_files import build, hot_journal, unflushed_wal
 
 
@@ -74,7 +74,7 @@ def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_under_an_exclusive_lock_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("migrations_app.engine.sqlite_source.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("migrations_app.engine.source.sqlite_source.BUSY_SECONDS", 0.1)
     path = build(tmp_path / "locked.db", "CREATE TABLE t(v)")
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN EXCLUSIVE")
@@ -194,7 +194,7 @@ def test_nothing_but_reading_is_allowed(tmp_path: Path, sql: str) -> None:
 
 
 def test_a_cell_over_the_limit_names_table_and_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("migrations_app.engine.sqlite_source.MAX_CELL_BYTES", 100_000)
+    monkeypatch.setattr("migrations_app.engine.source.sqlite_source.MAX_CELL_BYTES", 100_000)
     path = build(
         tmp_path / "big.db", "CREATE TABLE t(v); INSERT INTO t VALUES('ok'); INSERT INTO t VALUES(zeroblob(200000))"
     )

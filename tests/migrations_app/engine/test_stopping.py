@@ -11,11 +11,11 @@ import pytest
 
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled
-from migrations_app.engine.export import Export
-from migrations_app.engine.load import load_export
-from migrations_app.engine.pg_names import load_schema
+from migrations_app.engine.export.export import Export
+from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MovePlan, ObjectPlan
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.target.pg_names import load_schema
+from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export, make_plan
 from tests.migrations_app.engine.test_load import assert_no_sessions, wait_for
 

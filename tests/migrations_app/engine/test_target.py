@@ -10,8 +10,8 @@ import pytest
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, EngineError, Refused
-from migrations_app.engine.target import cancelling, connect, inspect_target, run_threads, transaction
-from migrations_app.engine.target_url import TargetUrl, parse_target_url
+from migrations_app.engine.target.target import cancelling, connect, inspect_target, run_threads, transaction
+from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from tests.migrations_app.engine.moves import Look
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from migrations_app.engine.errors import Refused
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.target.target_url import parse_target_url
 
 SECRET = "canary-Xy7"
 

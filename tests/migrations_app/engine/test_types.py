@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine.conversions import Unfit, conversion
+from migrations_app.engine.conversions.conversions import Unfit, conversion
 from migrations_app.engine.plan import ColumnPlan, MovePlan
 from tests.migrations_app.engine.sqlite_files import build, plan_file
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from migrations_app.engine.backup import take_backup
+from migrations_app.engine.back.rebuild import rebuild_source
+from migrations_app.engine.backup.backup import take_backup
 from migrations_app.engine.control import Control
-from migrations_app.engine.export import export_source
-from migrations_app.engine.export_reader import open_export
-from migrations_app.engine.fingerprint import fingerprint
-from migrations_app.engine.rebuild import rebuild_source
-from migrations_app.engine.sqlite_source import open_source
+from migrations_app.engine.export.export import export_source
+from migrations_app.engine.export.export_reader import open_export
+from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.source.sqlite_source import open_source
 from tests.migrations_app.engine.sqlite_files import build, plan_file
 
 SCHEMA = "CREATE TABLE t (a TEXT); CREATE INDEX by_path ON t (json_extract(a, '$.x'));"

@@ -13,12 +13,12 @@ from typing import Any
 
 import psycopg2
 
-from migrations_app.engine import ddl
-from migrations_app.engine.conversions import row_converter
-from migrations_app.engine.pg_names import in_schema, qualified, quote
+from migrations_app.engine.conversions.conversions import row_converter
+from migrations_app.engine.load import ddl
 from migrations_app.engine.plan import MovePlan, ObjectPlan
-from migrations_app.engine.sqlite_source import open_source
-from migrations_app.engine.target_url import TargetUrl
+from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.target.pg_names import in_schema, qualified, quote
+from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look
 
 SCHEMA = "moved"

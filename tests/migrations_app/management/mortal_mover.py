@@ -15,7 +15,7 @@ from pathlib import Path
 
 import django
 
-from migrations_app.engine import export
+from migrations_app.engine.export import export
 
 
 def die() -> None:

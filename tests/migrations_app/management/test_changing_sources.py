@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine import export
+from migrations_app.engine.export import export
 from tests.migrations_app.engine.fragile import database, text_of
 from tests.migrations_app.management.in_process import MOMENTS, Moment, elsewhere, move, move_and_act
 from tests.migrations_app.management.running import everything_in, fetch, make

@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from controlplane.audit.models import AuditEvent
-from migrations_app.engine import change_queue
-from migrations_app.engine.target_url import parse_target_url
+from migrations_app.engine.back import change_queue
+from migrations_app.engine.target.target_url import parse_target_url
 from migrations_app.models import Approval, ChecklistItem, Gate, MigrationPlan, MigrationRun, RollbackRequest
 from migrations_app.models.states import GateState, ItemState, PlanState, RunKind, RunState
 from migrations_app.services.evidence import evidence_digest

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from migrations_app.engine.compare import VerifyResult
-from migrations_app.engine.compare_rows import Difference
+from migrations_app.engine.verify.compare import VerifyResult
+from migrations_app.engine.verify.compare_rows import Difference
 from migrations_app.models import MigrationRun
 from tests import factories as make
 

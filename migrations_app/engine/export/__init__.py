@@ -1,0 +1,1 @@
+"""The rows as JSON Lines with a manifest."""

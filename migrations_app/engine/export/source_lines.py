@@ -1,0 +1,243 @@
+"""A table's rows as ready-made lines of an export, in blocks; in parts that can be read side by side.
+
+Two ways to the same bytes. The fast one lets SQLite write whole blocks of lines (line_sql.py). The careful one reads
+rows into Python and encodes each cell; it takes over, block by block, where the fast one fails or isn't exact.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import NamedTuple
+
+from migrations_app.engine.profile.profile import ColumnProfile, TableProfile
+from migrations_app.engine.source import line_sql
+from migrations_app.engine.source.cells import Row, encode_row
+from migrations_app.engine.source.schema import SourceTable
+from migrations_app.engine.source.sqlite_source import Source, quote_name
+
+PART_ROWS = 200_000
+BLOCK_ROWS = 1_000
+BLOCK_BYTES = 4 << 20  # that SQLite may build; a block that would be larger comes row by row
+FAST = True  # tests turn it off, to show that both ways give the same bytes
+
+
+class Block(NamedTuple):
+    """`rows` whole lines, each with its newline."""
+
+    raw: bytes
+    rows: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a table with rowids above `after`, up to `last`; None is no bound. `number` counts from 0."""
+
+    table: str
+    number: int
+    after: int | None = None
+    last: int | None = None
+
+
+def parts(source: Source, name: str) -> tuple[Part, ...]:
+    """Cut a table into parts of PART_ROWS rows by rowid. One that has none is one part, in the order of its key.
+
+    Deterministic for one state of the file, so that parts can be made again.
+    """
+    table = source.schema.table(name)
+    if not _by_rowid(table):
+        return (Part(name, 0),)
+    found: list[Part] = []
+    after: int | None = None
+    while (last := _rowid_at(source, table, Part(name, 0, after), PART_ROWS - 1)) is not None:
+        found.append(Part(name, len(found), after, last))
+        after = last
+    return (*found, Part(name, len(found), after))
+
+
+def only_blobs(source: Source, name: str, column: str) -> bool:
+    """Whether the column holds nothing but BLOBs and NULL."""
+    cell = quote_name(column)
+    sql = f"SELECT 1 FROM {quote_name(name)} WHERE typeof({cell}) NOT IN ('blob', 'null') LIMIT 1"
+    return next(source.query(sql), None) is None
+
+
+class NotByLines(Exception):
+    """SQLite can't write these rows: one is too large or holds a cell that no line can hold, or the file is damaged."""
+
+
+class LineReader:
+    """Blocks of lines that SQLite writes: `line` is the SQL of one. Raises NotByLines where it can't."""
+
+    def __init__(self, source: Source, table: SourceTable, line: str, *, checked: bool = False) -> None:
+        self.source, self.table, self.line = source, table, line
+        self.checked = checked  # every text of the table is known to be valid
+
+    def block(self, part: Part) -> tuple[Block, int | None]:
+        """The first BLOCK_ROWS rows of the part, and the rowid of the last; one query, and no Python object a row."""
+        name, key = quote_name(self.table.name), self.table.rowid_name
+        condition, parameters = _range(self.table, part)
+        lines = f"SELECT {self.line} AS line, {key} AS key FROM {name} NOT INDEXED{condition} ORDER BY {key}"
+        sql = f"SELECT CAST(group_concat(line, char(10)) AS BLOB), count(*), max(key) FROM ({lines} LIMIT {BLOCK_ROWS})"
+        self.source.limit_row(BLOCK_BYTES)
+        try:
+            raw, rows, last = self.source.select(sql, parameters).fetchone()
+        except sqlite3.Error as error:
+            raise NotByLines from error
+        finally:
+            self.source.limit_row()
+        return (self._block(raw, rows), last) if rows else (Block(b"", 0), None)
+
+    def in_order_of_key(self, skip: int = 0) -> Iterator[Block]:
+        """The whole table, in one long SELECT: no part of it can be asked for by itself."""
+        order = self.source.order_of(self.table.name)
+        sql = f"SELECT CAST({self.line} AS BLOB) FROM {quote_name(self.table.name)}"
+        try:
+            cursor = self.source.select(f"{sql} ORDER BY {order}" if order else sql)
+            for _ in islice(cursor, skip):
+                pass
+            while batch := cursor.fetchmany(BLOCK_ROWS):
+                yield self._block(b"\n".join([line for (line,) in batch]), len(batch))
+        except sqlite3.Error as error:
+            raise NotByLines from error
+
+    def _block(self, raw: bytes, rows: int) -> Block:
+        if not self.checked:
+            try:
+                raw.decode()
+            except UnicodeDecodeError as error:
+                raise NotByLines from error
+        return Block(raw + b"\n", rows)
+
+
+class PartReader:
+    """Reads parts of one table on one connection. `profile` must have been made of the very same snapshot."""
+
+    def __init__(
+        self,
+        source: Source,
+        name: str,
+        columns: Sequence[str],
+        hex_columns: Collection[str] = (),
+        profile: TableProfile | None = None,
+    ) -> None:
+        self.source = source
+        self.table = source.schema.table(name)
+        self.columns = tuple(columns)
+        self.hex_positions = tuple(position for position, column in enumerate(columns) if column in hex_columns)
+        line = line_sql.export_line([_cell(self.table, c, c in hex_columns, profile) for c in columns])
+        self.reader = LineReader(source, self.table, line, checked=profile is not None)
+        invalid = profile is not None and any(column.invalid for column in profile.columns)
+        self.fast = can_write_lines(source, self.table) and bool(columns) and not invalid
+
+    def blocks(self, part: Part, skip: int = 0) -> Iterator[Block]:
+        """The part's lines but for the first `skip` rows. Raises Refused, Failed, Cancelled as Source.rows() does."""
+        if not _by_rowid(self.table):
+            yield from self._in_order_of_key(skip)
+            return
+        if skip:
+            last = _rowid_at(self.source, self.table, part, skip - 1)
+            if last is None:
+                return
+            part = replace(part, after=last)
+        count = BLOCK_ROWS
+        while count == BLOCK_ROWS:
+            block, last = self._fast_block(part)
+            if block is not None:
+                count = block.rows
+                yield block
+            else:
+                count, last = 0, part.after
+                for key, line in self._careful_lines(part):
+                    yield Block(line, 1)
+                    count, last = count + 1, key
+            part = replace(part, after=last)
+
+    def _fast_block(self, part: Part) -> tuple[Block | None, int | None]:
+        if not self.fast:
+            return None, None
+        try:
+            return self.reader.block(part)
+        except NotByLines:  # what is wrong with which row, the careful way finds out
+            return None, None
+
+    def _careful_lines(self, part: Part) -> Iterator[tuple[int, bytes]]:
+        rows = self.source.rows_by_rowid(self.table.name, self.columns, part.after, part.last, BLOCK_ROWS)
+        for key, row in rows:
+            yield key, encode_row(row, self.hex_positions)
+
+    def _in_order_of_key(self, skip: int) -> Iterator[Block]:
+        """WITHOUT ROWID and virtual tables."""
+        done = skip
+        if self.fast:
+            try:
+                for block in self.reader.in_order_of_key(skip):
+                    yield block
+                    done += block.rows
+                return
+            except NotByLines:
+                pass
+        rows: Iterator[Row] = self.source.rows(self.table.name, self.columns)
+        for row in islice(rows, done, None):
+            yield Block(encode_row(row, self.hex_positions), 1)
+
+
+def can_write_lines(source: Source, table: SourceTable) -> bool:
+    """Whether SQLite may write the lines of this table at all; makes the functions for it known to the connection."""
+    return FAST and table.kind == "table" and source.schema.encoding == "UTF-8" and line_sql.prepare(source)
+
+
+def _cell(table: SourceTable, name: str, hex_strings: bool, profile: TableProfile | None) -> str:
+    if profile is not None or hex_strings:
+        kinds = profile.column(name).kinds if profile is not None else ()
+        return line_sql.export_cell(name, kinds, hex_strings=hex_strings)
+    column = next(column for column in table.columns if column.name == name)
+    return line_sql.unprofiled_cell(column, typed=table.kind == "table")
+
+
+def class_counts(column: ColumnProfile) -> dict[str, int]:
+    """Cells by storage class, as the manifest has them; classes that don't occur aren't named."""
+    counts = {
+        "blob": column.blobs,
+        "integer": column.integers,
+        "invalid_text": column.invalid,
+        "null": column.nulls,
+        "real": column.reals,
+        "text": column.texts,
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _by_rowid(table: SourceTable) -> bool:
+    return table.kind == "table" and bool(table.rowid_name)
+
+
+def _range(table: SourceTable, part: Part) -> tuple[str, tuple[int, ...]]:
+    bounds = [(f"{table.rowid_name} > ?", part.after), (f"{table.rowid_name} <= ?", part.last)]
+    used = [(text, value) for text, value in bounds if value is not None]
+    condition = " WHERE " + " AND ".join(text for text, _value in used) if used else ""
+    return condition, tuple(value for _text, value in used)
+
+
+def _rowid_at(source: Source, table: SourceTable, part: Part, offset: int) -> int | None:
+    """The rowid of the part's row at that place, None when the part is shorter."""
+    condition, parameters = _range(table, part)
+    key = table.rowid_name
+    sql = f"SELECT {key} FROM {quote_name(table.name)} NOT INDEXED{condition} ORDER BY {key} LIMIT 1 OFFSET {offset}"
+    found = next(source.query(sql, parameters), None)
+    return None if found is None else int(found[0])  # type: ignore[arg-type]
+
+
+__all__ = [
+    "Block",
+    "LineReader",
+    "NotByLines",
+    "Part",
+    "PartReader",
+    "can_write_lines",
+    "class_counts",
+    "only_blobs",
+    "parts",
+]

@@ -1,0 +1,1 @@
+"""The rows and objects on their way into the target."""

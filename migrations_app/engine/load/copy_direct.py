@@ -1,0 +1,82 @@
+"""An export's lines into COPY without parsing them: a JSON array of scalars is nearly a line of CSV.
+
+With QUOTE '"', ESCAPE '\\' and NULL 'null', PostgreSQL reads JSON's strings, numbers and nulls as they stand; only the
+brackets and JSON's letters for control characters need replacing. Right only where every value is known to fit its
+column (manifest: `fitting`) and PostgreSQL takes the JSON text of each for what the plan's conversion would give it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from migrations_app.engine.conversions.conversions import type_parts
+from migrations_app.engine.export.manifest import ExportTable
+from migrations_app.engine.plan import ColumnPlan, TablePlan
+from migrations_app.engine.target.pg_names import qualified, quote
+
+OPTIONS = """FORMAT csv, QUOTE '"', ESCAPE '\\', NULL 'null'"""
+# By conversion: the storage classes whose JSON text PostgreSQL reads as the very value that the conversion gives.
+_TAKEN = {
+    "bigint": {"integer", "text"},
+    "boolean": {"integer"},
+    "date": {"text"},
+    "double": {"integer", "real", "text"},
+    "enum": {"text"},
+    "int8_strict": {"integer"},
+    "integer": {"integer", "text"},
+    "json": {"integer", "real", "text"},
+    "jsonb": {"integer", "real", "text"},
+    "numeric": {"integer", "real", "text"},
+    "smallint": {"integer", "text"},
+    "text": {"integer", "real", "text"},
+    "time": {"text"},
+    "timestamp": {"text"},
+    "timestamptz": {"text"},
+    "uuid": {"text"},
+    "uuid_strict": {"text"},
+    "varchar": {"integer", "real", "text"},
+    "verbatim": {"integer", "real", "text"},
+}
+# No control character stands in a line as itself, so one can stand for an escaped backslash meanwhile.
+_BACKSLASH = b"\x00"
+_LETTERS = ((b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\t", b"\t"), (b"\\b", b"\b"), (b"\\f", b"\f"))
+# An infinity, a BLOB, invalid text. No string looks so: behind its closing quote comes a comma or a bracket.
+_WRAPPED = (b'{"r"', b'{"b"', b'{"t"')
+_CODE = re.compile(rb"\\u00([01][0-9a-f])")
+
+
+def copy_sql(table: TablePlan, exported: ExportTable, schema: str) -> str:
+    """The COPY that takes the table's lines as csv_lines() gives them; '' where cells must be looked at one by one."""
+    plans = {column.name: column for column in table.columns}
+    columns = [plans.get(column.name) for column in exported.columns]
+    fit = all(
+        plan is not None and plan.load and _is_taken(plan, set(column.classes) - {"null"})
+        for plan, column in zip(columns, exported.columns, strict=True)
+    )
+    if not (exported.fitting and fit and len(columns) == len(table.loaded_columns)):
+        return ""
+    names = ", ".join(quote(plan.target_name) for plan in columns if plan is not None)
+    return f"COPY {qualified(schema, table.target_name)} ({names}) FROM STDIN WITH ({OPTIONS})"
+
+
+def _is_taken(column: ColumnPlan, classes: set[str]) -> bool:
+    if type_parts(column.target_type).array:
+        return False
+    return classes <= _TAKEN.get(column.conversion.partition(":")[0], set())
+
+
+def csv_lines(raw: bytes) -> bytes | None:
+    """The same rows as CSV; None where a cell is none of string, number and null, or holds U+0000."""
+    if b'{"' in raw and any(wrapped in raw for wrapped in _WRAPPED):
+        return None
+    body = raw[1:-2].replace(b"]\n[", b"\n")
+    if b"\\" in body:
+        body = body.replace(b"\\\\", _BACKSLASH)
+        for letters, character in _LETTERS:
+            body = body.replace(letters, character)
+        if b"\\u" in body:
+            if b"\\u0000" in body:
+                return None
+            body = _CODE.sub(lambda match: bytes((int(match[1], 16),)), body)
+        body = body.replace(_BACKSLASH, b"\\\\")
+    return body + b"\n"

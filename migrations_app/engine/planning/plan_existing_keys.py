@@ -1,0 +1,99 @@
+"""Mode `existing`: would the target's own foreign keys and unique keys take the source's rows?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from migrations_app.engine.plan import ColumnPlan, Finding, ObjectPlan
+from migrations_app.engine.planning.findings import REFUSE, WARN, Decisions
+from migrations_app.engine.planning.plan_existing_match import Match
+from migrations_app.engine.planning.plan_foreign_keys import count_orphans
+from migrations_app.engine.source.row_keys import row_key_text
+from migrations_app.engine.source.schema import SourceTable
+from migrations_app.engine.source.sqlite_ddl import fold
+from migrations_app.engine.source.sqlite_source import Source, quote_name
+from migrations_app.engine.target.target_schema import TargetForeignKey, TargetIndex, TargetTable
+
+
+def plan_keys(
+    source: Source,
+    match: Match,
+    target: TargetTable,
+    matches: Sequence[Match],
+    columns: Sequence[ColumnPlan],
+    decisions: Decisions,
+) -> tuple[ObjectPlan, ...]:
+    """Findings on orphans and duplicates; gives the foreign keys that come back NOT VALID, by choice."""
+    moved = {column.target_name: column.name for column in columns if column.load}
+    for index in target.indexes:
+        if index.unique and not index.where and set(index.columns) <= moved.keys():
+            names = [moved[name] for name in index.columns]
+            if not _unique_in_source(match.source, names):
+                _duplicates(source, match.source, index, names, decisions)
+    plans = [_foreign_key(source, match.source, key, moved, matches, decisions) for key in target.foreign_keys]
+    return tuple(plan for plan in plans if plan is not None)
+
+
+def _unique_in_source(table: SourceTable, names: Sequence[str]) -> bool:
+    wanted = {fold(name) for name in names}
+    if table.primary_key and {fold(name) for name in table.primary_key} == wanted:
+        return True
+    return any(
+        found.unique and not found.partial and {fold(part.name or "") for part in found.columns} == wanted
+        for found in table.indexes
+    )
+
+
+def _duplicates(
+    source: Source, table: SourceTable, index: TargetIndex, columns: Sequence[str], decisions: Decisions
+) -> None:
+    names = ", ".join(quote_name(name) for name in columns)
+    complete = " AND ".join(f"{quote_name(name)} IS NOT NULL" for name in columns)
+    query = f"SELECT {names} FROM {quote_name(table.name)} WHERE {complete} GROUP BY {names} HAVING count(*) > 1"
+    rows = source.query(query)
+    first = next(rows, None)
+    if first is None:
+        return
+    count = 1 + sum(1 for _row in rows)
+    message = (
+        f"The target's unique index {index.name} on {table.name}({', '.join(columns)}) would refuse"
+        f" {count} value(s) that occur more than once in the source."
+    )
+    key = row_key_text(columns, first)
+    decisions.ask(Finding("DUPLICATE_KEYS", REFUSE, message, table.name, ",".join(columns), key, count))
+
+
+def _foreign_key(
+    source: Source,
+    table: SourceTable,
+    key: TargetForeignKey,
+    moved: Mapping[str, str],
+    matches: Sequence[Match],
+    decisions: Decisions,
+) -> ObjectPlan | None:
+    above = next((item for item in matches if item.target and item.target.name == key.parent_table), None)
+    if above is None or not set(key.columns) <= moved.keys():
+        return None
+    known = above.source_names()
+    if not set(key.parent_columns) <= known.keys():
+        return None
+    parent, columns = above.source, [moved[name] for name in key.columns]
+    if not above.loaded:
+        message = (
+            f"Rows of {table.name} refer by {', '.join(columns)} to {key.parent_table}, where the target's rows stay:"
+            " each must find its parent there, or the load fails and gives everything back."
+        )
+        decisions.ask(Finding("PARENT_NOT_MOVED", WARN, message, table.name, ", ".join(columns)))
+        return None
+    orphans, first = count_orphans(source, table, columns, parent, [known[name] for name in key.parent_columns])
+    if not orphans:
+        return None
+    where = ", ".join(columns)
+    message = (
+        f"{orphans} row(s) of {table.name} refer by {where} to no row of {parent.name}: the target would refuse them."
+    )
+    finding = Finding("ORPHANS", REFUSE, message, table.name, where, first, orphans, ("not_valid",))
+    if decisions.ask(finding) != "not_valid":
+        return None
+    detail = {"columns": list(key.columns), "parent": key.parent_table, "not_valid": True, "orphans": orphans}
+    return ObjectPlan("foreign_key", key.name, "", True, "restored NOT VALID, by choice", detail)

@@ -1,0 +1,1 @@
+"""The SQLite file: what is in it, read without trusting it."""

@@ -1,0 +1,1 @@
+"""SQL of SQLite as SQL of PostgreSQL, where both mean the same."""

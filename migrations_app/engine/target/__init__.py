@@ -1,0 +1,1 @@
+"""The PostgreSQL server: sessions, leases, the ledger, the catalogue."""

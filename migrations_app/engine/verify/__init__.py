@@ -1,0 +1,1 @@
+"""Whether the target is what the source is."""

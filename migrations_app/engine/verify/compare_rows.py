@@ -1,0 +1,332 @@
+"""Every cell of a table: the source's rows, converted, against what the target prints, merged by key.
+
+Ways, each correct, tried in this order: (1) both sides in key order, bytes against bytes (compare_blocks.py), or, from
+an export, line against line; (2) where they aren't equal, the table again, merged by key; (3) where the
+two sides don't sort alike, or no column tells rows apart, both are sorted in a scratch file first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Protocol
+
+from migrations_app.engine.control import Control
+from migrations_app.engine.conversions.conversions import conversion
+from migrations_app.engine.errors import Failed
+from migrations_app.engine.plan import MovePlan, TablePlan
+from migrations_app.engine.source.cells import Row
+from migrations_app.engine.source.sqlite_source import Source
+from migrations_app.engine.target.copy_text import LineWriter, join, split
+from migrations_app.engine.target.pg_names import qualified, quote
+from migrations_app.engine.target.target import Connection
+from migrations_app.engine.verify.compare_blocks import equal_in_any_order, equal_rows
+from migrations_app.engine.verify.copy_out import LinesOut
+
+_INTEGERS = ("smallint", "integer", "bigint")
+_WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
+_REPORT_EVERY = 20_000  # rows
+_SHOWN = 200  # characters of a value in a difference
+WHOLE_TABLE = ""  # in place of a key: every row of the table may have changed
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that isn't equal. Names are the source's; `kind` is a stable word.
+
+    Kinds of rows and cells: 'missing_row', 'extra_row', 'different'. The values are those that PostgreSQL prints,
+    '' where they must not be shown (encrypted columns), None for NULL.
+    """
+
+    table: str
+    row_key: str
+    column: str
+    kind: str
+    source_value: str | None = ""
+    target_value: str | None = ""
+
+
+@dataclass(frozen=True)
+class TableCheck:
+    """One table's result. `changed`: differences in rows that are known to have changed since the switch."""
+
+    name: str
+    target_name: str
+    rows: int
+    target_rows: int
+    cells: int
+    differences: int
+    changed: int = 0
+
+
+class RowSource(Protocol):
+    """A Source (sqlite_source) or an Export."""
+
+    def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[Row]: ...
+
+
+class _NotInOrder(Exception):
+    """A side doesn't come in the order that the merge needs."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    key: tuple[Any, ...]
+    texts: tuple[str | None, ...]
+
+
+class Differences:
+    """Counts all, keeps the first `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.count = 0
+        self.kept: list[Difference] = []
+
+    def add(self, difference: Difference) -> None:
+        self.count += 1
+        if len(self.kept) < self.limit:
+            self.kept.append(difference)
+
+
+class TableComparison:
+    """Compares one table inside the connection's current (repeatable read) transaction."""
+
+    def __init__(
+        self,
+        source: RowSource,
+        plan: MovePlan,
+        table: TablePlan,
+        connection: Connection,
+        control: Control,
+        changed_keys: Collection[tuple[str, str]] = (),
+        limit: int = 100,
+    ) -> None:
+        self.source, self.plan, self.table = source, plan, table
+        self.connection, self.control, self.limit = connection, control, limit
+        self.writer = LineWriter(table)
+        self.keys = self.writer.key_positions if len(self.writer.key_positions) == len(table.key) else ()
+        self.secret = {each.column for each in plan.encrypted if each.table == table.name}
+        self.changed = {key for name, key in changed_keys if name == table.target_name}
+        self.canonical = [conversion(c.conversion, c.target_type).canonical for c in table.loaded_columns]
+        self.integers = {
+            position for position, column in enumerate(table.loaded_columns) if column.target_type in _INTEGERS
+        }
+
+    def run(self) -> tuple[TableCheck, Differences]:
+        rows = self._rows_if_equal()
+        if rows is not None:
+            return self._check(rows, rows, Differences(0), 0), Differences(self.limit)
+        if self.keys:
+            try:
+                return self._merge(self._source_lines(), self._target_lines)
+            except _NotInOrder:
+                pass
+        return self._sorted_first()
+
+    # The first way
+
+    def _rows_if_equal(self) -> int | None:
+        if isinstance(self.source, Source):
+            equal = equal_rows if self.keys else equal_in_any_order
+            return equal(self.source, self.table, self.connection, self._select(ordered=True), self.control)
+        return self._line_by_line() if self.keys else None
+
+    def _line_by_line(self) -> int | None:
+        """How many rows, when every line is equal, else None."""
+        count = 0
+        with self._out() as lines:
+            for ours, theirs in zip_longest(self._source_texts(), lines):
+                if ours is None or join(ours).encode() != theirs:
+                    return None
+                count += 1
+        return count
+
+    def _source_texts(self) -> Iterator[tuple[str | None, ...]]:
+        total = 0
+        for number, row in enumerate(self.source.rows(self.table.name, self.writer.columns), start=1):
+            if number % _REPORT_EVERY == 0:
+                self.control.progress("verify", self.table.name, number, total)
+            texts = self.writer.texts(row)
+            if texts is not None:
+                yield texts
+
+    def _select(self, *, ordered: bool) -> str:
+        columns = ", ".join(quote(name) for name in self.writer.target_columns)
+        sql = f"SELECT {columns} FROM {qualified(self.plan.target_schema, self.table.target_name)}"
+        if ordered and self.keys:
+            sql += f" ORDER BY {', '.join(self._order(position) for position in self.keys)}"
+        return sql
+
+    def _out(self, *, ordered: bool = True) -> LinesOut:
+        doing = f"reading table {self.table.target_name}"
+        return LinesOut(self.connection, f"COPY ({self._select(ordered=ordered)}) TO STDOUT", self.control, doing)
+
+    def _order(self, position: int) -> str:
+        name = quote(self.writer.target_columns[position])
+        if position in self.integers:
+            return name
+        if self.table.loaded_columns[position].target_type == "text":
+            return f'{name} COLLATE "C"'  # an index under that collation gives this order without sorting
+        return f"format('%s', {name}) COLLATE \"C\""  # by what COPY prints, whatever the type's own order
+
+    # The second way
+
+    def _key(self, texts: tuple[str | None, ...]) -> tuple[Any, ...]:
+        """What rows are merged by. NULL in a key (SQLite allows it) has no agreed order: the third way takes it."""
+        key = []
+        for position in self.keys:
+            text = texts[position]
+            if text is None:
+                raise _NotInOrder
+            key.append(_whole(text) if position in self.integers else text)
+        return tuple(key)
+
+    def _source_lines(self) -> Iterator[_Line]:
+        for texts in self._source_texts():
+            yield _Line(self._key(texts), texts)
+
+    def _target_lines(self, lines: LinesOut) -> Iterator[_Line]:
+        for raw in lines:
+            texts = tuple(split(raw.decode()))
+            yield _Line(self._key(texts), texts)
+
+    def _merge(
+        self, ours: Iterator[_Line], make_theirs: Callable[[LinesOut], Iterator[_Line]]
+    ) -> tuple[TableCheck, Differences]:
+        with self._out() as lines:
+            return self._merge_lines(_ascending(ours), _ascending(make_theirs(lines)))
+
+    def _merge_lines(self, ours: Iterator[_Line], theirs: Iterator[_Line]) -> tuple[TableCheck, Differences]:
+        found, counts, changed = Differences(self.limit), [0, 0], 0
+        left, right = next(ours, None), next(theirs, None)
+        while left is not None or right is not None:
+            take_left = right is None or (left is not None and left.key <= right.key)
+            take_right = left is None or (right is not None and right.key <= left.key)
+            changed += self._judge(found, left if take_left else None, right if take_right else None)
+            if take_left:
+                counts[0] += 1
+                left = next(ours, None)
+            if take_right:
+                counts[1] += 1
+                right = next(theirs, None)
+        return self._check(counts[0], counts[1], found, changed), found
+
+    def _judge(self, found: Differences, left: _Line | None, right: _Line | None) -> int:
+        """Add what differs; returns how many differences lie in a row that is known to have changed."""
+        differences = list(self._differences(left, right))
+        if not differences:
+            return 0
+        line = left or right
+        if line is not None and (WHOLE_TABLE in self.changed or self.change_key(line.texts) in self.changed):
+            return len(differences)
+        for difference in differences:
+            found.add(difference)
+        return 0
+
+    def _differences(self, left: _Line | None, right: _Line | None) -> Iterator[Difference]:
+        if left is None or right is None:
+            line = left or right
+            assert line is not None
+            kind = "missing_row" if right is None else "extra_row"
+            yield Difference(self.table.name, self._row_key(line), "", kind, "", "")
+            return
+        if left.texts == right.texts:
+            return
+        columns = zip(self.table.loaded_columns, self.canonical, left.texts, right.texts, strict=True)
+        for column, canonical, one, other in columns:
+            if one == other or (one is not None and other is not None and canonical(one) == canonical(other)):
+                continue
+            hidden = column.name in self.secret
+            yield Difference(
+                self.table.name,
+                self._row_key(left),
+                column.name,
+                "different",
+                "" if hidden else _shown(one),
+                "" if hidden else _shown(other),
+            )
+
+    def change_key(self, texts: tuple[str | None, ...]) -> str:
+        """The key as change_queue.py writes it: a JSON array of the key columns' texts."""
+        return json.dumps([texts[position] for position in self.keys], ensure_ascii=False, separators=(",", ":"))
+
+    def _row_key(self, line: _Line) -> str:
+        """JSON text of the key: of its columns, or (no key) of the whole row, without what must not be shown."""
+        positions = self.keys or tuple(range(len(line.texts)))
+        values: dict[str, Any] = {}
+        for position in positions:
+            text, name = line.texts[position], self.writer.columns[position]
+            hidden = name in self.secret
+            number = int(text) if position in self.integers and text and _WHOLE.fullmatch(text) else None
+            values[name] = number if number is not None else "***" if hidden else _shown(text)
+        return json.dumps(values, ensure_ascii=False)
+
+    def _check(self, rows: int, target_rows: int, found: Differences, changed: int) -> TableCheck:
+        cells = max(rows, target_rows) * len(self.writer.columns)
+        return TableCheck(self.table.name, self.table.target_name, rows, target_rows, cells, found.count, changed)
+
+    # The third way
+
+    def _sorted_first(self) -> tuple[TableCheck, Differences]:
+        """Both sides through a scratch file of SQLite, whose sorter keeps to a bounded memory."""
+        with tempfile.TemporaryDirectory(prefix="causeway-verify-") as folder:
+            scratch = sqlite3.connect(Path(folder) / "sort.db", isolation_level=None)
+            try:
+                scratch.executescript(
+                    "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16000;"
+                    "CREATE TABLE side0 (key TEXT NOT NULL, line TEXT NOT NULL);"
+                    "CREATE TABLE side1 (key TEXT NOT NULL, line TEXT NOT NULL);"
+                )
+                self._fill(scratch, 0, self._source_texts())
+                with self._out(ordered=False) as lines:
+                    self._fill(scratch, 1, (tuple(split(raw.decode())) for raw in lines))
+                return self._merge_lines(_from_scratch(scratch, 0), _from_scratch(scratch, 1))
+            except sqlite3.Error as error:
+                raise Failed(
+                    "SCRATCH_FAILED",
+                    f"Table {self.table.name} couldn't be sorted in {folder}: {error}.",
+                    "Make room there, or set TMPDIR to a folder with more.",
+                ) from None
+            finally:
+                scratch.close()
+
+    def _fill(self, scratch: sqlite3.Connection, side: int, rows: Iterator[tuple[str | None, ...]]) -> None:
+        scratch.execute("BEGIN")
+        for texts in rows:
+            line = join(texts)
+            key = join(tuple(texts[position] for position in self.keys)) if self.keys else line
+            scratch.execute(f"INSERT INTO side{side} VALUES (?, ?)", (key, line))
+        scratch.execute("COMMIT")
+
+
+def _from_scratch(scratch: sqlite3.Connection, side: int) -> Iterator[_Line]:
+    for key, line in scratch.execute(f"SELECT key, line FROM side{side} ORDER BY key, line"):
+        yield _Line((key,), tuple(split(line)))
+
+
+def _ascending(lines: Iterator[_Line]) -> Iterator[_Line]:
+    """The same lines; raises _NotInOrder where one isn't above the one before."""
+    before: tuple[Any, ...] | None = None
+    for line in lines:
+        if before is not None and not before < line.key:
+            raise _NotInOrder
+        before = line.key
+        yield line
+
+
+def _whole(text: str) -> int:
+    """Raises _NotInOrder for a target's column that is no longer one of integers."""
+    if not _WHOLE.fullmatch(text):
+        raise _NotInOrder
+    return int(text)
+
+
+def _shown(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -30,7 +30,11 @@ class Gate(models.Model):
 
 
 class Approval(models.Model):
-    """One person's signature in one role, bound to the digests of what was seen; consumed when its gate passes."""
+    """One person's signature in one role, bound to the digests of what was seen; consumed when its gate passes.
+
+    seen: what the evidence's digest was made of (services/evidence.py), so that a lapse can say what has changed.
+    gate_code, plan_author, small_team: copies, so that the database itself can hold the rules of four eyes.
+    """
 
     gate = models.ForeignKey(Gate, on_delete=models.CASCADE, related_name="approvals")
     role = models.CharField(max_length=8, choices=Role.choices)
@@ -40,6 +44,12 @@ class Approval(models.Model):
     reason = models.TextField()
     plan_digest = models.CharField(max_length=64)
     evidence_digest = models.CharField(max_length=64)
+    seen = models.JSONField(default=dict, blank=True)
+    gate_code = models.CharField(max_length=16, choices=GateCode.choices, blank=True)
+    plan_author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    small_team = models.BooleanField(default=False)
     signed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -52,6 +62,28 @@ class Approval(models.Model):
                 fields=["gate", "role"],
                 condition=Q(state__in=[ApprovalState.VALID, ApprovalState.CONSUMED]),
                 name="one_signature_per_role",
+            ),
+            models.UniqueConstraint(
+                fields=["gate", "user"],
+                condition=Q(state__in=[ApprovalState.VALID, ApprovalState.CONSUMED], small_team=False),
+                name="one_role_per_person",
+            ),
+            # In a small team one person may sign QA and ops, but nobody signs the lead's part and another.
+            models.UniqueConstraint(
+                fields=["gate", "user"],
+                condition=Q(state__in=[ApprovalState.VALID, ApprovalState.CONSUMED], role__in=[Role.LEAD, Role.QA]),
+                name="lead_and_qa_are_two",
+            ),
+            models.UniqueConstraint(
+                fields=["gate", "user"],
+                condition=Q(state__in=[ApprovalState.VALID, ApprovalState.CONSUMED], role__in=[Role.LEAD, Role.OPS]),
+                name="lead_and_ops_are_two",
+            ),
+            models.CheckConstraint(
+                condition=~Q(user=models.F("plan_author"))
+                | Q(state=ApprovalState.REFUSAL)
+                | (~Q(gate_code=GateCode.PLAN) & (Q(small_team=False) | ~Q(role=Role.LEAD))),
+                name="author_does_not_approve",
             ),
         ]
 
@@ -103,7 +135,10 @@ class TestResult(models.Model):
 
 
 class RollbackRequest(models.Model):
-    """The one action back. rows_confirmed is what the person typed; two people agree when rows would leave."""
+    """The one action back. rows_confirmed is what the person typed; two people agree when rows would leave.
+
+    break_glass: one person decided what two should; a second one countersigns until countersign_by.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting for a second person"
@@ -126,6 +161,14 @@ class RollbackRequest(models.Model):
     state = models.CharField(max_length=8, choices=State.choices)
     created_at = models.DateTimeField()
     agreed_at = models.DateTimeField(null=True, blank=True)
+    break_glass = models.BooleanField(default=False)
+    countersign_by = models.DateTimeField(null=True, blank=True)
+    countersigned_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    countersigned_at = models.DateTimeField(null=True, blank=True)
+    countersign_note = models.TextField(blank=True)
+    reminded_at = models.DateTimeField(null=True, blank=True)  # when everyone was told that it is overdue
 
     class Meta:
         ordering = ["-created_at"]
@@ -136,10 +179,28 @@ class RollbackRequest(models.Model):
             models.CheckConstraint(
                 condition=Q(agreed_by__isnull=True) | ~Q(agreed_by=models.F("requester")), name="two_people_agree"
             ),
+            models.CheckConstraint(
+                condition=~Q(price=Price.R3)
+                | ~Q(state__in=["agreed", "done"])
+                | Q(agreed_by__isnull=False)
+                | Q(break_glass=True),
+                name="a_loss_takes_two_or_breaks_glass",
+            ),
+            models.CheckConstraint(
+                condition=Q(break_glass=False) | Q(countersign_by__isnull=False), name="broken_glass_is_countersigned"
+            ),
+            models.CheckConstraint(
+                condition=Q(countersigned_by__isnull=True) | ~Q(countersigned_by=models.F("requester")),
+                name="another_person_countersigns",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"Rollback of run {self.run_id}, {self.price}"
+
+    @property
+    def waits_for_countersignature(self) -> bool:
+        return self.break_glass and self.countersigned_at is None
 
 
 class SignOff(models.Model):

@@ -1,0 +1,84 @@
+"""A new plan, a new run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from controlplane.registry.models import Application
+from migrations_app.forms.common import Styled
+from migrations_app.models import MigrationPlan
+from migrations_app.models.states import PlanState, RunKind
+
+
+class NewPlanForm(Styled, forms.Form):
+    """A new revision of an application's plan."""
+
+    window_start = forms.DateTimeField(
+        label="Window opens",
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    window_end = forms.DateTimeField(
+        label="Window closes",
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    soak_minutes = forms.IntegerField(
+        label="Watched after the switch, minutes", min_value=0, max_value=43_200, initial=60
+    )
+    endpoint_limit_ms = forms.IntegerField(
+        label="Limit of an endpoint's answer, ms", min_value=1, max_value=60_000, initial=500
+    )
+    excluded = forms.CharField(
+        label="Tables to leave out",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="One a line, as they are called in SQLite. They are named in the plan.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.dress()
+        zone = timezone.get_current_timezone_name()
+        self.fields["window_start"].help_text = f"In {zone}. The cut-over starts only inside the window."
+        self.fields["window_end"].help_text = f"In {zone}."
+
+    def clean_excluded(self) -> list[str]:
+        return [line.strip() for line in self.cleaned_data["excluded"].splitlines() if line.strip()]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        start, end = cleaned.get("window_start"), cleaned.get("window_end")
+        if bool(start) != bool(end):
+            self.add_error("window_end" if start else "window_start", "A window needs both ends.")
+        elif start and end and start >= end:
+            self.add_error("window_end", "The window must close after it opens.")
+        return cleaned
+
+
+class PlanChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
+    def label_from_instance(self, obj: MigrationPlan) -> str:
+        return (
+            f"{obj.application.name}, revision {obj.revision} ({obj.get_state_display().lower()}, {obj.short_digest})"
+        )
+
+
+class NewRunForm(Styled, forms.Form):
+    """A run of a plan: rehearsal or production."""
+
+    plan = PlanChoice(queryset=MigrationPlan.objects.none(), empty_label=None, label="Application and plan")
+    kind = forms.ChoiceField(choices=RunKind.choices, widget=forms.RadioSelect, initial=RunKind.REHEARSAL)
+
+    def __init__(self, *args: Any, applications: QuerySet[Application], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        ready = MigrationPlan.objects.filter(
+            application__in=applications, state__in=[PlanState.DRAFT, PlanState.SUBMITTED]
+        )
+        plans = self.fields["plan"]
+        assert isinstance(plans, PlanChoice)
+        plans.queryset = ready.select_related("application").order_by("application__name", "-revision")
+        self.dress()

@@ -9,7 +9,6 @@ from django import forms
 from migrations_app.forms.common import Styled
 from migrations_app.models.states import ItemState
 
-
 OUTCOMES = (
     (ItemState.PASSED, "Passed: the criterion holds"),
     (ItemState.FAILED, "Failed: it doesn't"),

@@ -6,6 +6,7 @@ from typing import Self
 from django.db import models
 
 from controlplane.audit.fields import CanonicalJSONField
+from controlplane.audit.run_number import run_in_payload
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
@@ -14,6 +15,10 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
     def of_applications(self, slugs: Iterable[str]) -> Self:
         """Events of these applications; what a member of them may read."""
         return self.filter(application__in=list(slugs))
+
+    def of_run(self, number: int) -> Self:
+        """Events whose payload names this run."""
+        return self.alias(of_run=run_in_payload()).filter(of_run=number)
 
     def before(self, sequence: int | None, limit: int) -> Self:
         """The newest `limit` events, or those older than `sequence`: the next page of a list, newest first."""
@@ -57,6 +62,8 @@ class AuditEvent(models.Model):
             models.Index(fields=["action", "sequence"], name="audit_event_action"),
             models.Index(fields=["actor", "sequence"], name="audit_event_actor"),
             models.Index(fields=["object_type", "object_id", "sequence"], name="audit_event_object"),
+            # The column stands in it as well, so that a run's newest events are found without sorting.
+            models.Index(run_in_payload(), "sequence", name="audit_event_run"),
         ]
 
     def __str__(self) -> str:

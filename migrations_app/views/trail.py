@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, TextField
-from django.db.models.functions import Cast
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -118,11 +116,7 @@ def _render(
 def _events(request: HttpRequest, names: Iterable[str], run: MigrationRun | None, wanted: dict[str, Any]) -> Any:
     events = AuditEvent.objects.all()
     if run is not None:
-        # The payload is canonical text, so this is how a number in it looks.
-        text = Cast("payload", TextField())
-        number = f'"run":{run.pk}'
-        of_run = Q(written__contains=f"{number},") | Q(written__contains=f"{number}}}")
-        return events.of_applications([run.application.name]).annotate(written=text).filter(of_run)
+        return events.of_applications([run.application.name]).of_run(run.pk)
     if wanted.get("application"):
         events = events.of_applications([wanted["application"]])
     elif not request.user.is_superuser:

@@ -1,6 +1,15 @@
 """What a run is made of. One concept a file; every state and transition in states.py."""
 
-from migrations_app.models.gates import Approval, ChecklistItem, Gate, RollbackRequest, SignOff, TestResult
+from migrations_app.models.checklist import (
+    ChecklistItem,
+    ChecklistTemplate,
+    ChecklistVersion,
+    ChecklistVisit,
+    ItemChange,
+    ResultFile,
+    TestResult,
+)
+from migrations_app.models.gates import Approval, Gate, RollbackRequest, SignOff
 from migrations_app.models.plans import Finding, MigrationPlan
 from migrations_app.models.runs import Artifact, MigrationRun, RunStep, StepLogLine
 
@@ -8,10 +17,15 @@ __all__ = [
     "Approval",
     "Artifact",
     "ChecklistItem",
+    "ChecklistTemplate",
+    "ChecklistVersion",
+    "ChecklistVisit",
     "Finding",
     "Gate",
+    "ItemChange",
     "MigrationPlan",
     "MigrationRun",
+    "ResultFile",
     "RollbackRequest",
     "RunStep",
     "SignOff",

@@ -1,4 +1,4 @@
-"""Where people decide: gates, signatures, the checklist, rollback requests and the final sign-off."""
+"""Where people decide: gates, signatures, rollback requests and the final sign-off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from controlplane.registry.models import Role
 from migrations_app.models.runs import Artifact, MigrationRun, RunStep
-from migrations_app.models.states import ApprovalState, GateCode, GateState, ItemState, Phase, Price
+from migrations_app.models.states import ApprovalState, GateCode, GateState, Price
 
 
 class Gate(models.Model):
@@ -89,49 +89,6 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_name} as {self.get_role_display()}: {self.get_state_display()}"
-
-
-class ChecklistItem(models.Model):
-    """A criterion of the runbook. What the system proves nobody can tick; no data is inconclusive, never passed."""
-
-    run = models.ForeignKey(MigrationRun, on_delete=models.CASCADE, related_name="items")
-    code = models.CharField(max_length=32)
-    phase = models.CharField(max_length=16, choices=Phase.choices)
-    title = models.CharField(max_length=200)
-    criterion = models.TextField(blank=True)
-    prover = models.CharField(max_length=8)  # system, qa, ops
-    level = models.CharField(max_length=12, default="mandatory")  # mandatory, recommended, optional
-    step_name = models.CharField(max_length=48, blank=True)  # the step whose evidence proves it
-    position = models.PositiveIntegerField()
-    state = models.CharField(max_length=16, choices=ItemState.choices, default=ItemState.OPEN)
-    evidence = models.JSONField(default=dict, blank=True)
-    changed_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        ordering = ["run", "position"]
-        constraints = [models.UniqueConstraint(fields=["run", "code"], name="one_item_per_code")]
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.title}"
-
-
-class TestResult(models.Model):
-    """What a person recorded for an item, with a real note or a link as evidence. Appended, never edited."""
-
-    __test__ = False  # not a test class, whatever its name looks like
-
-    item = models.ForeignKey(ChecklistItem, on_delete=models.CASCADE, related_name="results")
-    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    outcome = models.CharField(max_length=16, choices=ItemState.choices)
-    note = models.TextField()
-    link = models.URLField(blank=True)
-    recorded_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ["-recorded_at"]
-
-    def __str__(self) -> str:
-        return f"{self.item.code}: {self.get_outcome_display()}"
 
 
 class RollbackRequest(models.Model):

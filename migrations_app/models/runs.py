@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from controlplane.registry.models import Application
+from controlplane.registry.models import Application, Membership
 from migrations_app.models.plans import MigrationPlan
 from migrations_app.models.states import (
     RUN_ACTIVE,
@@ -27,7 +27,8 @@ class RunQuerySet(models.QuerySet["MigrationRun"]):
     def visible_to(self, user: Any) -> RunQuerySet:
         if user.is_superuser:
             return self
-        return self.filter(application__memberships__user=user).distinct()
+        # No join and no DISTINCT: that would compare whole plans and facts of the same run.
+        return self.filter(application__in=Membership.objects.filter(user=user).values("application"))
 
     def active(self) -> RunQuerySet:
         return self.filter(state__in=RUN_ACTIVE)
@@ -50,6 +51,9 @@ class MigrationRun(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, blank=True
     )
     rehearsal = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="crossings")
+    checklist_version = models.ForeignKey(
+        "migrations_app.ChecklistVersion", on_delete=models.PROTECT, null=True, blank=True, related_name="runs"
+    )
     held_reason = models.TextField(blank=True)
     hold_requested = models.BooleanField(default=False)
     facts = models.JSONField(default=dict, blank=True)

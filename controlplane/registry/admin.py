@@ -1,104 +1,33 @@
-"""Applications and who holds which role on them. Every change stands in the trail; secrets go in and never come out."""
+"""Applications, roles, hosts and looks: to look at. They are changed on the application's own pages, by its services.
+
+A form of the admin would go past them: past the allowed folders and hosts, the test of the target, a run that depends
+on what is changed, and the sentence in the trail that says what it was before.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
-from controlplane.audit.trail import record
-from controlplane.registry.models import Application, Membership, Role
-
-SECRETS = ("target_url", "rehearsal_target_url")
-KEPT = "Stored encrypted, never shown. Leave it empty to keep what is there."
+from controlplane.registry.models import Application, Host, Look, Membership
 
 
-class ApplicationForm(forms.ModelForm):  # type: ignore[type-arg]
-    """The description, and write-only fields for the addresses that hold passwords."""
+class LookedAt(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Read-only for everyone; staff see the rows of their own applications. `of` is the way to the application."""
 
-    target_url = forms.CharField(
-        label="Target's address",
-        required=False,
-        strip=True,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off", "size": 60}),
-        help_text="postgresql://user:password@host:port/database",
-    )
-    rehearsal_target_url = forms.CharField(
-        label="Rehearsals' server",
-        required=False,
-        strip=True,
-        widget=forms.PasswordInput(attrs={"autocomplete": "off", "size": 60}),
-        help_text="Where scratch databases may be created; empty: the target's own server.",
-    )
+    of = ""
 
-    class Meta:
-        model = Application
-        exclude = SECRETS
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk:
-            for name in SECRETS:
-                self.fields[name].help_text = f"{KEPT} {self.fields[name].help_text}"
-
-    def clean_target_url(self) -> str:
-        text: str = self.cleaned_data["target_url"]
-        if not text and not self.instance.pk:
-            raise forms.ValidationError("An application needs the address of its target.")
-        return _checked_address(text)
-
-    def clean_rehearsal_target_url(self) -> str:
-        return _checked_address(self.cleaned_data["rehearsal_target_url"])
-
-    def save(self, commit: bool = True) -> Any:
-        """Secrets are assigned to the instance: the field encrypts them for exactly this row."""
-        for name in SECRETS:
-            if self.cleaned_data[name]:
-                setattr(self.instance, name, self.cleaned_data[name])
-        return super().save(commit)
-
-
-def _checked_address(text: str) -> str:
-    """Shape only, and without ever quoting what was typed: what the address accepts is for the engine to say."""
-    if text and not text.startswith(("postgresql://", "postgres://")):
-        raise forms.ValidationError("It must begin with postgresql://.")
-    if any(ord(letter) < 32 for letter in text):
-        raise forms.ValidationError("It holds control characters.")
-    return text
-
-
-def _is_ops(user: Any, application: Application | None = None) -> bool:
-    rows = Membership.objects.filter(user=user, role=Role.OPS)
-    return rows.exists() if application is None else rows.filter(application=application).exists()
-
-
-@admin.register(Application)
-class ApplicationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Ops of the application (with access to this site) and superusers change it. Nobody deletes it: its runs stay."""
-
-    form = ApplicationForm
-    list_display = ("name", "title", "host", "schema_mode", "target_schema", "created_at")
-    list_filter = ("schema_mode", "host")
-    search_fields = ("name", "title", "host")
-    readonly_fields = ("created_at",)
-    fieldsets = (
-        (None, {"fields": ("name", "title", "host", "source_path", "busy_timeout_ms")}),
-        ("Target", {"fields": ("target_url", "rehearsal_target_url", "target_schema", "schema_mode")}),
-        ("How it runs", {"fields": ("processes", "commands", "pointing", "rehearsal")}),
-        ("How it proves that it is well", {"fields": ("endpoints", "identity", "encrypted_columns")}),
-        (None, {"fields": ("created_at",)}),
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Application]:
-        return Application.objects.visible_to(request.user).order_by("name")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        # The name is typed in to confirm, and the trail filters by it: it stays.
-        return (*self.readonly_fields, "name") if obj is not None else self.readonly_fields
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        if request.user.is_superuser or not self.of:
+            return rows
+        mine = Application.objects.visible_to(request.user).values("pk")
+        return rows.filter(**{f"{self.of}__in": mine})
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_active and request.user.is_staff)
@@ -107,80 +36,64 @@ class ApplicationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.has_module_permission(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.has_module_permission(request) and (request.user.is_superuser or _is_ops(request.user))
+        return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_module_permission(request) and (request.user.is_superuser or _is_ops(request.user, obj))
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if not change and not request.user.is_superuser:
-            # Who registers an application runs it; otherwise it would vanish from the own list at once.
-            Membership.objects.create(application=obj, user=request.user, role=Role.OPS)  # type: ignore[misc]
 
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        entry = super().log_addition(request, obj, message)
-        _record("application.registered", request, obj, obj.name, {})
-        return entry
+@admin.register(Application)
+class ApplicationAdmin(LookedAt):
+    of = "pk"
+    list_display = ("name", "title", "host", "schema_mode", "target_schema", "created_at", "page")
+    list_filter = ("schema_mode", "host")
+    search_fields = ("name", "title", "host")
+    readonly_fields = ("page", "seen", "version", "described_at", "created_at")
+    fieldsets = (
+        (None, {"fields": ("page", "name", "title", "host", "source_path", "busy_timeout_ms")}),
+        ("Target", {"fields": ("target_schema", "schema_mode")}),
+        ("How it runs", {"fields": ("processes", "commands", "pointing", "rehearsal")}),
+        ("How it proves that it is well", {"fields": ("endpoints", "identity", "encrypted_columns")}),
+        ("When, and who is told", {"fields": ("change_window", "recipients", "checklist_template")}),
+        ("Kept by Causeway", {"fields": ("seen", "version", "described_at", "created_at")}),
+    )
 
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        entry = super().log_change(request, obj, message)
-        fields = [
-            name for part in message if isinstance(part, dict) for name in part.get("changed", {}).get("fields", [])
-        ]
-        _record("application.changed", request, obj, obj.name, {"fields": fields})
-        return entry
+    @admin.display(description="change it")
+    def page(self, application: Application) -> str:
+        return format_html('<a href="{}">on its page</a>', reverse("application", args=[application.name]))
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Roles are given and taken by superusers, who hold none themselves. Never edited: one is taken, another given."""
-
-    list_display = ("application", "user", "role", "created_at")
+class MembershipAdmin(LookedAt):
+    of = "application"
+    list_display = ("application", "user", "role", "created_at", "page")
     list_filter = ("role", "application")
     search_fields = ("user__username", "application__name")
-    autocomplete_fields = ("user", "application")
     list_select_related = ("application", "user")
 
+    @admin.display(description="change it")
+    def page(self, membership: Membership) -> str:
+        address = reverse("application", args=[membership.application.name])
+        return format_html('<a href="{}">on its page</a>', address)
+
+
+@admin.register(Host)
+class HostAdmin(LookedAt):
+    list_display = ("name", "seen_at", "problem")
+    search_fields = ("name",)
+
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser)
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        entry = super().log_addition(request, obj, message)
-        _record("membership.granted", request, obj, obj.application.name, _whose(obj))
-        return entry
-
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        with transaction.atomic():
-            application, whose, subject = obj.application.name, _whose(obj), str(obj)
-            super().delete_model(request, obj)
-            _record("membership.revoked", request, subject, application, whose)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
-        for membership in queryset.select_related("application", "user"):
-            self.delete_model(request, membership)
+        # Folders and commands of hosts belong to no application.
+        return bool(request.user.is_active and request.user.is_superuser)
 
 
-def _whose(membership: Membership) -> dict[str, str]:
-    return {"person": membership.user.get_username(), "role": membership.role}
-
-
-def _record(action: str, request: HttpRequest, about: Any, application: str, payload: dict[str, Any]) -> None:
-    role = "superuser" if request.user.is_superuser else Role.OPS.value
-    with transaction.atomic():
-        record(action=action, actor=request.user, role=role, obj=about, application=application, payload=payload)
+@admin.register(Look)
+class LookAdmin(LookedAt):
+    of = "application"
+    list_display = ("kind", "application", "state", "asked_by", "asked_at", "answered_at")
+    list_filter = ("kind", "state")
+    search_fields = ("application__name", "asked_by__username")
+    list_select_related = ("application", "asked_by")

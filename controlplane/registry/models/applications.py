@@ -47,10 +47,12 @@ class Application(models.Model):
         validators=[RegexValidator(r"^[a-z0-9][a-z0-9.-]*$")],
         help_text="Steps that touch the application go to the queue host.<name>.",
     )
-    source_path = models.CharField(max_length=4096, help_text="The SQLite file, under an allowed root.")
+    source_path = models.CharField(max_length=4096, blank=True, help_text="The SQLite file, under an allowed root.")
     busy_timeout_ms = models.PositiveIntegerField(default=5000)
     target_url = EncryptedTextField(
-        help_text="postgresql://user:password@host:port/database; stored encrypted, never shown."
+        bind_to="uuid",
+        blank=True,
+        help_text="postgresql://user:password@host:port/database; stored encrypted, never shown.",
     )
     rehearsal_target_url = EncryptedTextField(
         bind_to="uuid",
@@ -60,15 +62,15 @@ class Application(models.Model):
     target_schema = models.CharField(max_length=63, default="public")
     schema_mode = models.CharField(max_length=16, choices=SchemaMode.choices, default=SchemaMode.CREATE)
     # [{"name": "web", "command": "yukyu-web", "order": 1, "port": 8010, "rehearsal_port": 8110}]
-    processes = models.JSONField(default=list)
+    processes = models.JSONField(default=list, blank=True)
     # Names of the operator's commands: {"schema": …, "schema_heads": …, "before_stop": …, "after_start": …,
     # "driver": …, "version": …}
     commands = models.JSONField(default=dict, blank=True)
     # {"mechanism": "file", "file": "/srv/yukyu/.env",
     #  "keys": {"DATABASE_TYPE": {"sqlite": "sqlite", "postgresql": "postgresql"}}}
-    pointing = models.JSONField(default=dict)
+    pointing = models.JSONField(default=dict, blank=True)
     # [{"name": "employees", "process": "web", "path": "/api/employees", "length_equals_table": "employees"}]
-    endpoints = models.JSONField(default=list)
+    endpoints = models.JSONField(default=list, blank=True)
     # {"process": "web", "path": "/api/health", "field": "database",
     #  "values": {"sqlite": "sqlite", "postgresql": "postgresql"}, "canary": {…}}
     identity = models.JSONField(default=dict, blank=True)
@@ -77,6 +79,17 @@ class Application(models.Model):
     # [{"table": "genzai", "column": "birth_date", "scheme": "aes-256-gcm",
     #   "key_env": "DATABASE_ENCRYPTION_KEY", "pattern": "…"}]
     encrypted_columns = models.JSONField(default=list, blank=True)
+    # Addresses that mails and alerts go to, besides the people with a role.
+    recipients = models.JSONField(default=list, blank=True)
+    # {"days": ["sat", "sun"], "opens": "22:00", "closes": "04:00", "zone": "Asia/Tokyo"}: when changes are allowed
+    change_window = models.JSONField(default=dict, blank=True)
+    checklist_template = models.CharField(max_length=63, blank=True, help_text="Its name; empty: the runbook.")
+    # What a worker on the host saw last: {"source": {"at": …, "host": …, "problem": {…} or None, "facts": {…}}, …}
+    seen = models.JSONField(default=dict, blank=True, editable=False)
+    # Grows with every change, so that whoever saves an old page is told.
+    version = models.PositiveIntegerField(default=0, editable=False)
+    # When something that runs follow was last changed: plans and rehearsals from before are outdated. None: never.
+    described_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ApplicationQuerySet.as_manager()

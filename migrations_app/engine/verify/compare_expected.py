@@ -9,18 +9,21 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from migrations_app.engine.load import ddl
 from migrations_app.engine.load.build import ONE_BY_ONE, STAGES, TRIED, attempt
 from migrations_app.engine.plan import MovePlan, ObjectPlan, TablePlan
 from migrations_app.engine.target.compare_facts import Fact, read_facts
+from migrations_app.engine.target.compare_snapshot import schema_from_document
 from migrations_app.engine.target.ledger import ObjectRecord
 from migrations_app.engine.target.pg_names import in_schema, qualified, quote
-from migrations_app.engine.target.target import Cursor
+from migrations_app.engine.target.target import Cursor, scalar
 from migrations_app.engine.target.target_catalog import read_schema
 from migrations_app.engine.target.target_schema import TargetSchema
 
+_PLAIN = ("name", "parent_schema")  # hold a name by itself, unquoted
 _ORDER = (*(kind for stage in STAGES for kind in stage), *ONE_BY_ONE)
 
 
@@ -74,7 +77,29 @@ def make_expected(cursor: Cursor, plan: MovePlan, known: Sequence[ObjectRecord])
         for kind in _ORDER:
             impossible += _make(cursor, scratch, [each for each in todo if each.object.kind == kind])
         schema, facts = read_schema(cursor, scratch, count_rows=False), read_facts(cursor, scratch)
-    return Expected(schema, facts, tuple(impossible))
+        printed = scalar(cursor, "SELECT quote_ident(%s)", (plan.target_schema,))
+    return Expected(
+        renamed(schema, scratch, plan.target_schema, printed),
+        tuple(replace(fact, text=fact.text.replace(scratch, printed)) for fact in facts),
+        tuple(impossible),
+    )
+
+
+def renamed(schema: TargetSchema, scratch: str, name: str, printed: str) -> TargetSchema:
+    """`schema` as it would read if `scratch` were called `name`, which PostgreSQL's own words spell `printed`.
+
+    PostgreSQL names the schema in indexes' definitions, and of all that a name of its catalogs hides (a table
+    pg_class). The scratch's name is a random one: wherever its letters stand, it is meant.
+    """
+
+    def spelled(value: Any, plain: bool = False) -> Any:
+        if isinstance(value, str):
+            return value.replace(scratch, name if plain else printed)
+        if isinstance(value, dict):
+            return {key: spelled(each, key in _PLAIN) for key, each in value.items()}
+        return [spelled(each) for each in value] if isinstance(value, list | tuple) else value
+
+    return schema_from_document(spelled(asdict(schema)))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from migrations_app.engine.target import ledger
 from migrations_app.engine.target.compare_facts import DISABLED, Fact, read_facts
 from migrations_app.engine.target.compare_snapshot import facts_from_document, loosened, schema_from_document
 from migrations_app.engine.target.ledger import ObjectRecord
-from migrations_app.engine.target.pg_names import LEDGER_SCHEMA, quote
+from migrations_app.engine.target.pg_names import LEDGER_SCHEMA
 from migrations_app.engine.target.target import Connection, Cursor, transaction
 from migrations_app.engine.target.target_catalog import read_schema
 from migrations_app.engine.target.target_schema import TargetColumn, TargetSchema, TargetTable
@@ -195,7 +195,7 @@ def _compare_tables(names: Mapping[str, str], expected: TargetSchema, actual: Ta
     for table in expected.tables:
         source_name = names.get(table.name, table.name)
         if actual.has(table.name):
-            yield from _compare_table(source_name, expected.name, table, actual.name, actual.table(table.name))
+            yield from _compare_table(source_name, table, actual.table(table.name))
         else:
             yield Difference(source_name, "", "", "table_missing", table.name, "")
     for table in actual.tables:
@@ -213,14 +213,12 @@ def _compare_views(expected: TargetSchema, actual: TargetSchema) -> Iterator[Dif
             yield Difference("", "", name, f"view_{what}", one.sql if one else "", other.sql if other else "")
 
 
-def _compare_table(
-    source_name: str, schema: str, expected: TargetTable, actual_schema: str, actual: TargetTable
-) -> Iterator[Difference]:
+def _compare_table(source_name: str, expected: TargetTable, actual: TargetTable) -> Iterator[Difference]:
     if expected.kind != actual.kind:
         yield Difference(source_name, "", "", "kind_changed", expected.kind, actual.kind)
     yield from _compare_columns(source_name, expected, actual)
     for part in _PARTS:
-        yield from _compare_part(source_name, part, _parts(expected, part, schema), _parts(actual, part, actual_schema))
+        yield from _compare_part(source_name, part, _parts(expected, part), _parts(actual, part))
 
 
 def _compare_columns(source_name: str, expected: TargetTable, actual: TargetTable) -> Iterator[Difference]:
@@ -248,30 +246,17 @@ def _text(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _parts(table: TargetTable, part: str, schema: str) -> dict[str, dict[str, Any]]:
-    """{name: definition} with the schema's name taken out of the definition."""
+def _parts(table: TargetTable, part: str) -> dict[str, dict[str, Any]]:
     found = {}
     for each in getattr(table, part):
-        definition = asdict(each)
-        if part == "triggers" and is_ours(definition["name"], definition["sql"]):
-            continue
-        definition["sql"] = _without_schema(definition["sql"], schema)
-        if definition.get("parent_schema") == schema:
-            definition["parent_schema"] = ""
-        found[definition["name"]] = definition
+        if part != "triggers" or not is_ours(each.name, each.sql):
+            found[each.name] = asdict(each)
     return found
 
 
 def is_ours(name: str, sql: str) -> bool:
     """Whether a trigger is one of the change queue's: by its name alone a stranger's could pass for ours."""
     return name.startswith(OUR_TRIGGERS) and f" EXECUTE FUNCTION {LEDGER_SCHEMA}." in sql
-
-
-def _without_schema(sql: str, schema: str) -> str:
-    """pg_get_indexdef and pg_get_triggerdef always name the schema: ' ON schema.table'."""
-    for written in (quote(schema), schema):
-        sql = sql.replace(f" ON {written}.", " ON ", 1)
-    return sql
 
 
 def _compare_part(

@@ -37,11 +37,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='application',
-            name='checklist_template',
-            field=models.CharField(blank=True, help_text='Its name; empty: the runbook.', max_length=63),
-        ),
-        migrations.AddField(
-            model_name='application',
             name='described_at',
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),

@@ -83,7 +83,6 @@ class Application(models.Model):
     recipients = models.JSONField(default=list, blank=True)
     # {"days": ["sat", "sun"], "opens": "22:00", "closes": "04:00", "zone": "Asia/Tokyo"}: when changes are allowed
     change_window = models.JSONField(default=dict, blank=True)
-    checklist_template = models.CharField(max_length=63, blank=True, help_text="Its name; empty: the runbook.")
     # What a worker on the host saw last: {"source": {"at": …, "host": …, "problem": {…} or None, "facts": {…}}, …}
     seen = models.JSONField(default=dict, blank=True, editable=False)
     # Grows with every change, so that whoever saves an old page is told.

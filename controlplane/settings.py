@@ -63,6 +63,7 @@ INSTALLED_APPS = [
     "axes",
     "controlplane.audit",
     "controlplane.registry",
+    "controlplane.mail",
     "monitoring_app",
     "migrations_app",
 ]
@@ -210,6 +211,7 @@ CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
 CELERY_BEAT_SCHEDULE = {
     "audit-checkpoint": {"task": "controlplane.audit.tasks.hourly_checkpoint", "schedule": 3600.0},
     "sweep": {"task": "migrations_app.sweep", "schedule": 5.0, "options": {"expires": 10}},
+    "mail": {"task": "controlplane.mail.send", "schedule": 10.0, "options": {"expires": 10}},
 }
 
 # --- Logs and error reports: no secret in them, and no report by mail ------------------------------------

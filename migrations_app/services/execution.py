@@ -25,8 +25,10 @@ from migrations_app.engine.errors import Cancelled, EngineError, Fenced
 from migrations_app.models import MigrationRun, RunStep, StepLogLine
 from migrations_app.models.states import RunState, StepState
 from migrations_app.services.advance import advance_run, next_step
+from migrations_app.services.gates import ask_for_go_again
 from migrations_app.services.heartbeat import Heartbeat
 from migrations_app.services.recording import record_result
+from migrations_app.services.signatures import go_is_over
 from migrations_app.services.transitions import touch_run
 from migrations_app.steps.base import StepContext, StepResult
 from migrations_app.steps.sequence import step_named
@@ -57,6 +59,9 @@ def claim_step(*, run_id: int, holder: str, now: datetime, queue: str = "") -> R
         run = MigrationRun.objects.select_for_update(of=("self",)).select_related("application").get(pk=run_id)
         step = next_step(run)
         if step is None or step.is_gate or step.state != StepState.PENDING or (queue and step.queue != queue):
+            return None
+        if go_is_over(run, now):
+            ask_for_go_again(run=run, now=now)
             return None
         if step.not_before is not None and step.not_before > now:
             return None

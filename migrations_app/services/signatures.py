@@ -1,17 +1,29 @@
-"""How a signature ends before it is used: what it was bound to changed, its role is gone, or 72 hours are over."""
+"""How a signature ends before it is used: what it was bound to changed, its role is gone, or its time is over."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 
 from controlplane.audit.trail import record
 from controlplane.registry.models import Membership
 from migrations_app.models import Approval, Gate, MigrationRun
-from migrations_app.models.states import ApprovalState, GateState
-from migrations_app.services.evidence import evidence_digest
+from migrations_app.models.states import ApprovalState, GateCode, GateState, StepState
+from migrations_app.services.evidence import digest_of, evidence_of, what_changed
 from migrations_app.services.transitions import touch_run
+
+_SAID_AT_MOST = 3
+# Go is used up once one of these has begun: from there on the application is touched.
+_GO_IS_FOR = ("before_stop", "stop_application")
+
+
+def expiry_of(gate: Gate, now: datetime) -> datetime:
+    """Until when a signature given now counts: 72 hours, and for go not beyond the end of the plan's window."""
+    latest = now + timedelta(hours=settings.CAUSEWAY_SIGNATURE_HOURS)
+    closes = gate.run.plan.window_end
+    return min(latest, closes) if gate.code == GateCode.GO and closes is not None else latest
 
 
 def lapse(*, approval: Approval, reason: str, now: datetime) -> bool:
@@ -21,15 +33,7 @@ def lapse(*, approval: Approval, reason: str, now: datetime) -> bool:
     )
     if ended != 1:
         return False
-    run = approval.gate.run
-    touch_run(run.pk)
-    record(
-        action="gate.lapsed",
-        actor="system",
-        obj=approval.gate,
-        application=run.application.name,
-        payload={"run": run.pk, "signer": approval.user_name, "role": approval.role, "reason": reason},
-    )
+    _record_lapse(approval, reason)
     return True
 
 
@@ -69,19 +73,62 @@ def lapse_expired(*, now: datetime) -> None:
                 lapse(approval=approval, reason=reason, now=now)
 
 
+def go_is_over(run: MigrationRun, now: datetime) -> bool:
+    """Whether the run passed gate 2 but has not touched the application yet, and a signature of go is out of date.
+
+    A run that is held, or whose workers are down, between go and stop must not stop the application hours later.
+    """
+    used = Approval.objects.filter(gate__run=run, gate__code=GateCode.GO, state=ApprovalState.CONSUMED)
+    if not used.filter(expires_at__lte=now).exists():
+        return False
+    return not run.steps.filter(name__in=_GO_IS_FOR).exclude(state=StepState.PENDING).exists()
+
+
+def lapse_go(*, run: MigrationRun, now: datetime) -> None:
+    """End the signatures of go although they passed the gate, which then is asked again. Call inside a transaction."""
+    reason = "Go was not used in time: the application had not been stopped. It must be signed again."
+    used = Approval.objects.filter(gate__run=run, gate__code=GateCode.GO, state=ApprovalState.CONSUMED)
+    for approval in used.select_related("gate__run__application"):
+        Approval.objects.filter(pk=approval.pk).update(state=ApprovalState.LAPSED, ended_at=now, ended_reason=reason)
+        _record_lapse(approval, reason)
+
+
+def _record_lapse(approval: Approval, reason: str) -> None:
+    run = approval.gate.run
+    touch_run(run.pk)
+    record(
+        action="gate.lapsed",
+        actor="system",
+        obj=approval.gate,
+        application=run.application.name,
+        payload={"run": run.pk, "signer": approval.user_name, "role": approval.role, "reason": reason},
+    )
+
+
 def _why_outdated(approval: Approval, run: MigrationRun) -> str:
     if approval.plan_digest != run.plan.digest:
         return "The plan changed after it was signed."
-    if approval.evidence_digest != evidence_digest(run):
+    evidence = evidence_of(run)
+    if approval.evidence_digest == digest_of(evidence):
+        return ""
+    changes = what_changed(approval.seen, evidence) if approval.seen else []
+    if not changes:
         return "The evidence changed after it was signed: look again."
-    return ""
+    more = len(changes) - _SAID_AT_MOST
+    said = " ".join(changes[:_SAID_AT_MOST])
+    return f"After it was signed: {said}" + (f" And {more} more." if more > 0 else "")
 
 
 def _why_over(approval: Approval, now: datetime) -> str:
+    gate = approval.gate
     if approval.expires_at <= now:
+        closes = gate.run.plan.window_end
+        if gate.code == GateCode.GO and closes is not None and closes <= now:
+            return "The plan's window closed before it was used."
         return "It was not used in time."
-    application = approval.gate.run.application
-    holds = Membership.objects.filter(application=application, user=approval.user, role=approval.role).exists()
-    if not holds or not approval.user.is_active:
+    holds = Membership.objects.filter(application=gate.run.application, user=approval.user, role=approval.role)
+    if not holds.exists() or not approval.user.is_active:
         return f"{approval.user_name} no longer has the role."
+    if approval.user.is_superuser:
+        return f"{approval.user_name} is a superuser now, and a superuser signs nothing."
     return ""

@@ -300,7 +300,7 @@ def _new_plan(stage: Stage, approval: Approval) -> None:
         (_expire, "not used in time"),
         (_lose_role, "no longer has the role"),
         (_deactivate, "no longer has the role"),
-        (_new_evidence, "The evidence changed"),
+        (_new_evidence, "Step “Backup, restored and compared” was proved anew"),
         (_new_plan, "The plan changed"),
     ],
 )

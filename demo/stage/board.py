@@ -8,7 +8,7 @@ from demo.stage.stage import Stage
 
 def show(stage: Stage) -> None:
     """Print it."""
-    from migrations_app.services.overview import needs_me
+    from migrations_app.services.needs import needs_me
 
     say = stage.console.plain
     say()

@@ -8,8 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from controlplane.registry.models import Role
-from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep
+from migrations_app.models import Gate, MigrationRun, RunStep
 from migrations_app.models.states import (
     RUN_FINISHED,
     GateState,
@@ -19,24 +18,11 @@ from migrations_app.models.states import (
     StepState,
 )
 from migrations_app.services.advance import next_step
-from migrations_app.services.gates import gate_view
-from migrations_app.services.permissions import roles_of
 from migrations_app.services.price import PriceTag
 from migrations_app.services.schedule import last_safe_moment, rollback_seconds
 from migrations_app.services.words import in_words
 
-__all__ = ["headline", "last_safe_moment", "needs_me", "rollback_seconds", "tables", "timeline", "verification"]
-
-
-@dataclass(frozen=True)
-class Need:
-    """A run that waits for this person, and the one thing to do about it."""
-
-    run: MigrationRun
-    why: str
-    action_label: str
-    url_name: str
-    gate_code: str = ""
+__all__ = ["headline", "last_safe_moment", "rollback_seconds", "tables", "timeline", "verification"]
 
 
 @dataclass(frozen=True)
@@ -68,53 +54,6 @@ class TableRow:
     state: str  # pending, running, succeeded
     done: int
     total: int
-
-
-def needs_me(user: Any) -> list[Need]:
-    """The runs that wait for something this user can supply, the oldest first."""
-    found = []
-    runs = MigrationRun.objects.visible_to(user).exclude(state__in=sorted(RUN_FINISHED)).order_by("created_at")
-    for run in runs.select_related("application", "plan"):
-        need = _need(run, user)
-        if need is not None:
-            found.append(need)
-    return found
-
-
-def _need(run: MigrationRun, user: Any) -> Need | None:
-    roles = roles_of(user, run.application)
-    request = run.rollback_requests.filter(state=RollbackRequest.State.WAITING).first()
-    if request and request.requester_id != user.pk and roles & {Role.OPS, Role.LEAD} - {request.requester_role}:
-        rows = "an unknown number of" if request.rows_confirmed is None else f"{request.rows_confirmed:,}"
-        why = f"{request.requested_by} asks to roll back and give up {rows} rows: {request.reason}"
-        return Need(run, why, "Agree or refuse", "run_rollback")
-    if run.state == RunState.HELD and roles & {Role.OPS, Role.LEAD}:
-        return Need(run, run.held_reason, "Look and decide", "run")
-    if run.state == RunState.APPROVED and Role.OPS in roles:
-        return Need(run, "Approved. It can be started.", "Start the run", "run")
-    gate = run.gates.filter(state=GateState.OPEN).first()
-    if gate is None or run.state not in (RunState.WAITING, RunState.AWAITING_APPROVAL):
-        return None
-    view = gate_view(gate, user)
-    if view.mine.allowed:
-        signed = ", ".join(f"{line.name} as {line.role_label.lower()}" for line in view.signatures if line.name)
-        why = f"{gate.get_code_display()}. {f'Signed by {signed}. ' if signed else ''}Your signature is missing."
-        return Need(run, why, "Review and sign", "run_sign", gate.code)
-    mine_open = run.items.filter(prover__in=_provers(roles), state__in=["open", "stale", "inconclusive"])
-    count = mine_open.filter(level="mandatory").count()
-    if gate.code in ("qa", "sign_off") and count:
-        return Need(
-            run,
-            f"{count} checks are yours to record before {gate.get_code_display()}.",
-            "Open the checklist",
-            "run_checklist",
-        )
-    return None
-
-
-def _provers(roles: frozenset[str]) -> list[str]:
-    provers = ["qa"] if Role.QA in roles else []
-    return provers + (["ops"] if roles & {Role.OPS, Role.LEAD} else [])
 
 
 def headline(run: MigrationRun, price: PriceTag | None = None) -> Headline:

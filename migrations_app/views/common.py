@@ -23,8 +23,8 @@ from controlplane.audit.trail import record
 from controlplane.registry.models import Membership, Role
 from migrations_app.models import MigrationRun
 from migrations_app.models.states import RUN_FINISHED, ItemState
-from migrations_app.services import overview
 from migrations_app.services.errors import ServiceRefused
+from migrations_app.services.needs import needs_me
 
 View = Callable[..., HttpResponseBase]
 ZONE_COOKIE = "zone"
@@ -98,20 +98,33 @@ def _count_needs(user: Any) -> int:
     key = f"needs-{user.pk}-{stamp['count']}-{stamp['versions']}-{stamp['newest']}"
     count = cache.get(key)
     if count is None:
-        count = len(overview.needs_me(user)) if stamp["count"] else 0
+        count = len(needs_me(user)) if stamp["count"] else 0
         cache.set(key, count, NEEDS_SECONDS)
     return int(count)
 
 
 def visible_run(request: HttpRequest, number: int) -> MigrationRun:
     """The run, where it belongs to one of the viewer's applications; 404 otherwise, as if it weren't there."""
-    runs = MigrationRun.objects.visible_to(request.user).select_related(
+    # A plan's document has every column of every table: who needs it asks for it.
+    runs = MigrationRun.objects.visible_to(request.user).defer("plan__document", "rehearsal__reality")
+    runs = runs.select_related(
         "application", "plan__author", "plan__application", "requested_by", "started_by", "rehearsal"
     )
     try:
         return runs.get(pk=number)
     except MigrationRun.DoesNotExist:
         raise Http404(f"There is no run {number} among your applications.") from None
+
+
+def polled_run(request: HttpRequest, number: int) -> MigrationRun:
+    """The run with what tells whether it has changed, and no more: a hundred viewers ask every two seconds."""
+    rows = (
+        MigrationRun.objects.visible_to(request.user).select_related("application").only("version", "application__name")
+    )
+    found = rows.filter(pk=number).first()
+    if found is None:
+        raise Http404(f"There is no run {number} among your applications.")
+    return found
 
 
 def run_frame(run: MigrationRun, tab: str) -> dict[str, Any]:

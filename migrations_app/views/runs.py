@@ -15,8 +15,9 @@ from controlplane.registry.models import Application, Membership, Role
 from migrations_app.forms import NewRunForm
 from migrations_app.models import Gate, MigrationRun, RunStep
 from migrations_app.models.states import RUN_ACTIVE, GateState, RunKind, RunState, StepState
-from migrations_app.services import overview, runs
+from migrations_app.services import runs
 from migrations_app.services.errors import ServiceRefused
+from migrations_app.services.needs import HEAVY, Need, needs_me
 from migrations_app.templatetags.words import duration_text
 from migrations_app.views.common import note_refusal, page, person_of, render_page
 
@@ -36,7 +37,7 @@ class Line:
 class NeedLine:
     """Something that needs the viewer, and where it is done."""
 
-    need: overview.Need
+    need: Need
     url: str
 
 
@@ -44,10 +45,9 @@ class NeedLine:
 @require_GET
 def show(request: HttpRequest) -> HttpResponse:
     """Newest first, in keyset pages."""
-    needs = overview.needs_me(request.user)
-    rows = MigrationRun.objects.visible_to(request.user).select_related(
-        "application", "plan", "requested_by", "started_by"
-    )
+    needs = needs_me(request.user)
+    rows = MigrationRun.objects.visible_to(request.user).select_related("application", "plan", "requested_by")
+    rows = rows.defer(*(name for name in HEAVY if name != "facts"))
     before = request.GET.get("before", "")
     if before.isascii() and before.isdigit() and len(before) < 19:
         rows = rows.filter(pk__lt=int(before))
@@ -89,7 +89,7 @@ def new(request: HttpRequest) -> HttpResponse:
     return render_page(request, "runs/new.html", context, status=status)
 
 
-def _address(need: overview.Need) -> str:
+def _address(need: Need) -> str:
     return reverse(need.url_name, args=[need.run.pk, *([need.gate_code] if need.gate_code else [])])
 
 

@@ -7,13 +7,11 @@ from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
 from controlplane.audit.models import AuditEvent
-from migrations_app.models import MigrationPlan, MigrationRun
-from migrations_app.models.states import PlanState
+from migrations_app.models import MigrationRun
 from migrations_app.urls import urlpatterns
 from tests import factories as make
 from tests.migrations_app.views import addresses
@@ -120,56 +118,3 @@ def test_a_fault_of_ours_shows_no_traceback(
     assert answer.status_code == 500
     assert "Something broke on our side" in text
     assert "RuntimeError" not in text and "secret-word" not in text
-
-
-def _more(run: MigrationRun, who: make.People) -> None:
-    """More rows of every kind, none of which needs the viewer."""
-    for _ in range(3):
-        plan = make.plan(run.application, who.second_lead, state=PlanState.SUBMITTED)
-        make.finding(plan, choice="skip_rows")
-        make.finding(run.plan, choice="skip_rows", table=f"more_{plan.pk}")
-        made = make.rehearsed(plan, who.ops)
-        make.event("run.held", who.ops, made, reason="more")
-    for step in run.steps.all()[:6]:
-        for number in range(5):
-            step.log.create(at=run.created_at, text=f"line {number}")
-    for item in run.items.filter(prover="qa"):
-        for _ in range(3):
-            item.results.create(
-                recorded_by=who.qa, outcome="passed", note="It does what it should.", recorded_at=run.created_at
-            )
-
-
-# One page, one number: a change that adds a query shows here. Counted on a warm cache, as a second look is.
-QUERIES = {
-    "runs": 12,
-    "applications": 7,
-    "audit": 9,
-    "run": 22,
-    "run_live": 21,
-    "run_plan": 13,
-    "run_checklist": 13,
-    "run_rollback": 18,
-    "run_verification": 9,
-    "run_evidence": 13,
-    "run_audit": 12,
-}
-
-
-@pytest.mark.parametrize("name", QUERIES)
-def test_a_pages_queries_do_not_grow_with_its_rows(
-    as_: SignIn,
-    who: make.People,
-    loading: MigrationRun,
-    plan: MigrationPlan,
-    name: str,
-    django_assert_num_queries: Callable[..., object],
-) -> None:
-    client = as_(who.viewer)
-    address = reverse(name, args=[loading.pk] if name.startswith("run_") or name == "run" else [])
-    for _ in range(2):
-        _more(loading, who)
-        cache.clear()
-        client.get(address)
-        with django_assert_num_queries(QUERIES[name]):
-            client.get(address)

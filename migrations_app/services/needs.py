@@ -1,0 +1,144 @@
+"""What needs this person now: one line a run, the oldest first. Asked on every page, so never run by run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.cache import cache
+from django.db.models import Count
+
+from controlplane.registry.models import Membership, Role
+from migrations_app.models import ChecklistItem, Gate, MigrationRun, RollbackRequest
+from migrations_app.models.states import RUN_FINISHED, GateCode, GateState, ItemState, RunState
+from migrations_app.services.gates import gate_view
+
+# A verdict on a gate is kept for this long where its run has not changed: windows open and signatures expire by the
+# clock alone.
+VERDICT_SECONDS = 20
+_LEFT = (ItemState.OPEN, ItemState.STALE, ItemState.INCONCLUSIVE)
+# What the list doesn't read and may be large: a plan's document has every column of every table.
+HEAVY = ("plan__document", "plan__profile", "plan__choices", "reality", "facts")
+
+
+@dataclass(frozen=True)
+class Need:
+    """A run that waits for this person, and the one thing to do about it."""
+
+    run: MigrationRun
+    why: str
+    action_label: str
+    url_name: str
+    gate_code: str = ""
+
+
+def needs_me(user: Any) -> list[Need]:
+    """The runs that wait for something this user can supply. Five queries, and a look at each gate that has changed."""
+    roles = _roles(user)
+    if not roles:
+        return []
+    rows = MigrationRun.objects.filter(application__in=roles).exclude(state__in=sorted(RUN_FINISHED))
+    runs = list(rows.select_related("application", "plan").defer(*HEAVY).order_by("created_at"))
+    if not runs:
+        return []
+    facts = _Facts.of(user, runs)
+    found = (_need(run, user, roles[run.application_id], facts) for run in runs)
+    return [need for need in found if need is not None]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What was asked for all runs at once, by the run's number."""
+
+    requests: dict[int, RollbackRequest]
+    gates: dict[int, Gate]
+    left: dict[int, dict[str, int]]  # mandatory items to record, by prover
+    verdicts: dict[int, str | None]  # the sentence of a gate that the user can sign, None of another
+
+    @classmethod
+    def of(cls, user: Any, runs: Sequence[MigrationRun]) -> _Facts:
+        waiting = RollbackRequest.objects.filter(run__in=runs, state=RollbackRequest.State.WAITING)
+        gates = _open_gates(runs)
+        return cls(
+            requests={request.run_id: request for request in waiting},
+            gates=gates,
+            left=_left(gate.run_id for gate in gates.values() if gate.code in (GateCode.QA, GateCode.SIGN_OFF)),
+            verdicts=_verdicts(user, gates.values()),
+        )
+
+
+def _roles(user: Any) -> dict[int, frozenset[str]]:
+    """By application. A superuser has none: superusers sign nothing."""
+    if not user.is_authenticated or user.is_superuser:
+        return {}
+    held: dict[int, set[str]] = {}
+    for application, role in Membership.objects.filter(user=user).values_list("application", "role"):
+        held.setdefault(application, set()).add(role)
+    return {application: frozenset(roles) for application, roles in held.items()}
+
+
+def _open_gates(runs: Sequence[MigrationRun]) -> dict[int, Gate]:
+    by_number = {run.pk: run for run in runs if run.state in (RunState.WAITING, RunState.AWAITING_APPROVAL)}
+    found = {}
+    for gate in Gate.objects.filter(run__in=by_number, state=GateState.OPEN).select_related("step"):
+        gate.run = by_number[gate.run_id]
+        found[gate.run_id] = gate
+    return found
+
+
+def _left(runs: Iterable[int]) -> dict[int, dict[str, int]]:
+    items = ChecklistItem.objects.filter(run__in=list(runs), level="mandatory", state__in=_LEFT)
+    left: dict[int, dict[str, int]] = {}
+    for run, prover, count in items.values_list("run", "prover").annotate(Count("pk")).order_by():
+        left.setdefault(run, {})[prover] = count
+    return left
+
+
+def _verdicts(user: Any, gates: Iterable[Gate]) -> dict[int, str | None]:
+    """Whether the user can sign is decided by the gates' own rules; the answer is kept while the run stays as it is."""
+    keys = {f"signable-{gate.pk}-{gate.run.version}-{user.pk}": gate for gate in gates}
+    known: dict[str, str | None] = cache.get_many(list(keys))
+    fresh = {key: _verdict(gate, user) for key, gate in keys.items() if key not in known}
+    cache.set_many(fresh, VERDICT_SECONDS)
+    return {keys[key].run_id: sentence for key, sentence in {**known, **fresh}.items()}
+
+
+def _verdict(gate: Gate, user: Any) -> str | None:
+    view = gate_view(gate, user)
+    if not view.mine.allowed:
+        return None
+    signed = ", ".join(f"{line.name} as {line.role_label}" for line in view.signatures if line.name)
+    return f"{gate.get_code_display()}. {f'Signed by {signed}. ' if signed else ''}Your signature is missing."
+
+
+def _need(run: MigrationRun, user: Any, roles: frozenset[str], facts: _Facts) -> Need | None:
+    request = facts.requests.get(run.pk)
+    if request and request.requester_id != user.pk and roles & {Role.OPS, Role.LEAD} - {request.requester_role}:
+        rows = "an unknown number of" if request.rows_confirmed is None else f"{request.rows_confirmed:,}"
+        why = f"{request.requested_by} asks to roll back and give up {rows} rows: {request.reason}"
+        return Need(run, why, "Agree or refuse", "run_rollback")
+    if run.state == RunState.HELD and roles & {Role.OPS, Role.LEAD}:
+        return Need(run, run.held_reason or "Held: a person must decide.", "Look and decide", "run")
+    if run.state == RunState.APPROVED and Role.OPS in roles:
+        return Need(run, "Approved. It can be started.", "Start the run", "run")
+    gate = facts.gates.get(run.pk)
+    return _at_gate(run, gate, roles, facts) if gate else None
+
+
+def _at_gate(run: MigrationRun, gate: Gate, roles: frozenset[str], facts: _Facts) -> Need | None:
+    sentence = facts.verdicts.get(run.pk)
+    if sentence:
+        return Need(run, sentence, "Review and sign", "run_sign", gate.code)
+    left = facts.left.get(run.pk, {})
+    count = sum(left.get(prover, 0) for prover in _provers(roles))
+    if not count:
+        return None
+    checks = "One check is" if count == 1 else f"{count} checks are"
+    why = f"{checks} yours to record before {gate.get_code_display()}."
+    return Need(run, why, "Open the checklist", "run_checklist")
+
+
+def _provers(roles: frozenset[str]) -> list[str]:
+    provers = ["qa"] if Role.QA in roles else []
+    return provers + (["ops"] if roles & {Role.OPS, Role.LEAD} else [])

@@ -48,6 +48,8 @@ if PRODUCTION:
 
 # --- What an operator allows: roots, hosts, commands by name; the web can't change it ----------
 CAUSEWAY_OPERATOR_FILE = env.str("CAUSEWAY_OPERATOR_FILE", default=str(STATE_DIR / "operator.toml"))
+_certificates = env.str("CAUSEWAY_CERTIFICATES_DIR", default="")
+CAUSEWAY_CERTIFICATES_DIR = Path(_certificates) if _certificates else None
 CAUSEWAY_ARTIFACTS_DIR = Path(env.str("CAUSEWAY_ARTIFACTS_DIR", default=str(STATE_DIR / "artifacts")))
 
 INSTALLED_APPS = [
@@ -243,4 +245,5 @@ CAUSEWAY_HEARTBEAT_SECONDS = env.int("CAUSEWAY_HEARTBEAT_SECONDS", default=5)
 CAUSEWAY_MAX_ATTEMPTS = 3
 CAUSEWAY_SIGNATURE_HOURS = 72
 CAUSEWAY_REAUTH_SECONDS = 600
+CAUSEWAY_COUNTERSIGN_HOURS = 24
 CAUSEWAY_REHEARSAL_MAX_DAYS = 7

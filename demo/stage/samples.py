@@ -120,13 +120,13 @@ def _generate(installation: Installation, cell_key: str) -> None:
         raise StageError("demo.generate", f"The data of {sample.name} could not be made: {last}", "Run make setup.")
 
 
-def operator_document(installations: list[Installation]) -> str:
+def operator_document(installations: list[Installation], target_host: str = "127.0.0.1") -> str:
     """The operator's file as TOML: allowed folders and hosts, and the commands of both applications by name."""
     # JSON strings without control characters are TOML strings.
     roots = ", ".join(_text(str(installation.folder)) for installation in installations)
     parts = [
         "# What Causeway may touch on this machine. Made by the demo at every start.",
-        f'[roots]\nfiles = [{roots}]\nhosts = ["127.0.0.1"]',
+        f'[roots]\nfiles = [{roots}]\nhosts = ["127.0.0.1", {_text(target_host)}]',
     ]
     for installation in installations:
         for purpose, argv in _commands().items():
@@ -146,9 +146,9 @@ def operator_document(installations: list[Installation]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_operator_file(path: Path, installations: list[Installation]) -> None:
+def write_operator_file(path: Path, installations: list[Installation], target_host: str = "127.0.0.1") -> None:
     """Replace it atomically, writable by nobody else."""
-    write_private(path, operator_document(installations).encode())
+    write_private(path, operator_document(installations, target_host).encode())
     os.chmod(path, 0o600)
 
 

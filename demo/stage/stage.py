@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from demo.stage import environment, samples, target
 from demo.stage.console import Console
@@ -124,7 +125,8 @@ class Stage:
                 size = installation.source.stat().st_size / 1e6
                 self.console.say(f"{sample.name}: an SQLite file of {size:.1f} MB, {installation.source}")
             self.installations.append(installation)
-        samples.write_operator_file(self.home.operator_file, self.installations)
+        target_host = urlsplit(self.servers.admin_url).hostname or "127.0.0.1"
+        samples.write_operator_file(self.home.operator_file, self.installations, target_host)
 
     def _migrate(self) -> None:
         import django

@@ -2,7 +2,8 @@
 
 [roots]
 files = ["/srv/yukyu"]
-hosts = ["yukyu.internal"]
+hosts = ["yukyu.internal", "db.internal"]
+hosts_without_tls = ["db.internal"]
 
 [commands.upgrade]
 argv = ["{python}", "-m", "alembic", "upgrade", "head"]
@@ -24,6 +25,7 @@ from typing import Any
 
 from migrations_app.applications.description import CommandSpec
 from migrations_app.engine.errors import Refused
+from migrations_app.engine.target.target_url import TargetUrl, is_local_host, parse_target_url
 
 _COMMAND_KEYS = {"argv", "cwd", "environment", "timeout_seconds"}
 _HINT = "See docs/reference/operator-file.md."
@@ -37,6 +39,22 @@ class OperatorFile:
     roots: tuple[Path, ...]
     hosts: tuple[str, ...]
     commands: Mapping[str, CommandSpec]
+    hosts_without_tls: tuple[str, ...] = ()  # the recorded exceptions: targets whose certificate isn't proved
+
+    def target(self, text: str, certificates: Path | None = None) -> TargetUrl:
+        """A target's address that came through the web: on this machine, or on a host of the list.
+
+        Raises Refused HOST_NOT_ALLOWED, and what parse_target_url() raises.
+        """
+        excepted = {host.lower() for host in self.hosts_without_tls}
+        url = parse_target_url(text, certificates=certificates, allow_unverified_remote=True)
+        if not is_local_host(url.host) and url.host.lower() not in {*self.hosts, *excepted}:
+            raise Refused(
+                "HOST_NOT_ALLOWED",
+                f"The host {url.host} is not on the operator's list.",
+                f"Add it to [roots] hosts in {self.path}, or choose one of: {', '.join(self.hosts) or 'none yet'}.",
+            )
+        return parse_target_url(text, certificates=certificates, allow_unverified_remote=url.host.lower() in excepted)
 
     def command(self, name: str) -> CommandSpec:
         """The command of that name. Raises Refused UNKNOWN_COMMAND."""
@@ -83,13 +101,14 @@ def read_operator_file(path: Path) -> OperatorFile:
     if unknown:
         raise _broken(path, f"unknown section {sorted(unknown)[0]!r}")
     roots = _table(path, document, "roots")
-    if set(roots) - {"files", "hosts"}:
-        raise _broken(path, "[roots] knows only files and hosts")
+    if set(roots) - {"files", "hosts", "hosts_without_tls"}:
+        raise _broken(path, "[roots] knows only files, hosts and hosts_without_tls")
     files = tuple(_root(path, text) for text in _texts(path, roots, "files", "[roots]"))
     hosts = tuple(text.lower() for text in _texts(path, roots, "hosts", "[roots]"))
+    without_tls = tuple(text.lower() for text in _texts(path, roots, "hosts_without_tls", "[roots]"))
     entries = _table(path, document, "commands")
     commands = {name: _command(path, name, entry) for name, entry in entries.items()}
-    return OperatorFile(path, files, hosts, commands)
+    return OperatorFile(path, files, hosts, commands, without_tls)
 
 
 def _refuse_unsafe(path: Path) -> None:

@@ -79,7 +79,24 @@ def _stored(application: Application, name: str) -> Secret:
 
 
 def _stored_url(application: Application, name: str) -> TargetUrl:
-    return parse_target_url(_stored(application, name).reveal())
+    text = _stored(application, name).reveal()
+    if not text:
+        raise Refused(
+            "DESCRIPTION_INCOMPLETE",
+            f"{application.name} has no target yet.",
+            "Give it one on the application's page.",
+        )
+    return allowed_target(text)
+
+
+def allowed_target(text: str) -> TargetUrl:
+    """An address that came through the web. One on this machine needs no entry, so the file isn't read for it.
+
+    Raises Refused HOST_NOT_ALLOWED, and what parse_target_url() raises.
+    """
+    folder = settings.CAUSEWAY_CERTIFICATES_DIR
+    url = parse_target_url(text, certificates=folder, allow_unverified_remote=True)
+    return url if url.is_local else operator_file().target(text, folder)
 
 
 def target_url_of(run: MigrationRun) -> TargetUrl:

@@ -10,6 +10,7 @@ from migrations_app.models.checklist import (
     TestResult,
 )
 from migrations_app.models.gates import Approval, Gate, RollbackRequest, SignOff
+from migrations_app.models.mails import MailPreference
 from migrations_app.models.plans import Finding, MigrationPlan
 from migrations_app.models.runs import Artifact, MigrationRun, RunStep, StepLogLine
 
@@ -22,6 +23,7 @@ __all__ = [
     "ChecklistVisit",
     "Finding",
     "Gate",
+    "MailPreference",
     "ItemChange",
     "MigrationPlan",
     "MigrationRun",

@@ -1,10 +1,14 @@
-"""Back to SQLite: one action, priced before the click; two people where rows would leave the application."""
+"""Back to SQLite: one action, priced before the click; two people where rows would leave the application.
+
+One person alone where the second can't be reached: see break_glass.py.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -13,8 +17,9 @@ from controlplane.registry.models import Role
 from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep
 from migrations_app.models.states import GateState, Phase, Price, RunKind, RunState
 from migrations_app.services.advance import advance_run, goes_back
+from migrations_app.services.announcements import announce
 from migrations_app.services.errors import Forbidden, ServiceRefused, Stale
-from migrations_app.services.permissions import require_offer, require_role, roles_of
+from migrations_app.services.permissions import require_offer, require_role, roles_of, who_can
 from migrations_app.services.price import PriceTag, price_of
 from migrations_app.services.signatures import lapse_all
 from migrations_app.services.transitions import change_run, touch_run
@@ -33,14 +38,20 @@ def request_rollback(
     reauthenticated: bool = False,
 ) -> RollbackRequest:
     """Roll back at once when nothing is lost; else ask for a second person, after the rows were typed in."""
+    role = require_way_back(actor, run, typed_name, reauthenticated)
+    return file_request(
+        run=run, actor=actor, name=actor.get_username(), role=role, reason=reason, rows_typed=rows_typed
+    )
+
+
+def require_way_back(actor: Any, run: MigrationRun, typed_name: str, reauthenticated: bool) -> str:
+    """The role in which the actor may roll back now. Raises Forbidden, or ServiceRefused for a missing proof."""
     role = require_offer(actor, run, "roll_back")
     if not reauthenticated:
         raise Forbidden("PASSWORD_NEEDED", "Give your password again to roll back.")
     if typed_name != run.application.name:
         raise ServiceRefused("NAME_NOT_TYPED", f"Type the application's name, {run.application.name}.", status=400)
-    return file_request(
-        run=run, actor=actor, name=actor.get_username(), role=role, reason=reason, rows_typed=rows_typed
-    )
+    return role
 
 
 def request_rollback_by_operator(*, run: MigrationRun, login: str, reason: str) -> RollbackRequest:
@@ -59,9 +70,19 @@ def preview_rollback(run: MigrationRun) -> list[str]:
 
 
 def file_request(
-    *, run: MigrationRun, actor: Any, name: str, role: str, reason: str, rows_typed: int | None
+    *,
+    run: MigrationRun,
+    actor: Any,
+    name: str,
+    role: str,
+    reason: str,
+    rows_typed: int | None,
+    break_glass: bool = False,
 ) -> RollbackRequest:
-    """The part that page and command line share. `actor` None: an operator at the machine, named cli:<user>."""
+    """The part that page and command line share. `actor` None: an operator at the machine, named cli:<user>.
+
+    break_glass: start at once although two people should agree; means nothing where one may decide.
+    """
     if not reason.strip():
         raise ServiceRefused("REASON_MISSING", "Say why the run is rolled back.", status=400)
     if goes_back(run) and run.state != RunState.HELD:
@@ -69,35 +90,45 @@ def file_request(
     tag = price_of(run)
     _require_rows(tag, rows_typed)
     now = timezone.now()
-    alone = tag.people == 1
+    broken = break_glass and tag.people > 1
+    starts = broken or tag.people == 1
     with transaction.atomic():
-        RollbackRequest.objects.filter(run=run, state=RollbackRequest.State.AGREED).update(
-            state=RollbackRequest.State.REFUSED
-        )
-        request = _store(run, actor, name, role, reason.strip(), tag, alone, now)
+        # What was agreed before has ended in a hold; whoever breaks the glass doesn't wait for an answer any more.
+        over = [RollbackRequest.State.AGREED, *([RollbackRequest.State.WAITING] if broken else [])]
+        RollbackRequest.objects.filter(run=run, state__in=over).update(state=RollbackRequest.State.REFUSED)
+        request = _store(run, actor, name, role, reason.strip(), tag, starts, broken, now)
         touch_run(run.pk)
-        record(
-            action="rollback.requested",
-            actor=actor or name,
-            role=role,
-            obj=run,
-            application=run.application.name,
-            payload={"run": run.pk, "price": tag.price, "rows": tag.rows, "reason": reason.strip()[:500]},
-        )
-        if alone:
+        _tell_of_request(request, actor or name, broken)
+        if starts:
             start_rollback(run=run, now=now)
     return request
+
+
+def _tell_of_request(request: RollbackRequest, actor: Any, broken: bool) -> None:
+    run = request.run
+    if broken:
+        announce("break_glass", run, actor, {"rows": request.rows_confirmed, "reason": request.reason})
+    record(
+        action="rollback.glass_broken" if broken else "rollback.requested",
+        actor=actor,
+        role=request.requester_role,
+        obj=run,
+        application=run.application.name,
+        payload={
+            "run": run.pk,
+            "price": request.price,
+            "rows": request.rows_confirmed,
+            "reason": request.reason[:500],
+            **({"countersign_by": request.countersign_by} if broken else {}),
+        },
+        checkpoint=broken,
+    )
 
 
 def agree_rollback(*, actor: Any, request: RollbackRequest, reauthenticated: bool = False) -> None:
     """The second person agrees: the rollback starts, unless the price has changed since."""
     run = request.run
-    role = require_role(actor, run.application, BACK, "agree to the rollback")
-    if request.requester_id == actor.pk or request.requested_by == f"cli:{actor.get_username()}":
-        raise Forbidden("SAME_PERSON", "You asked for this rollback; a second person must agree.")
-    deciding = roles_of(actor, run.application) & frozenset(BACK)
-    if request.requester_role and deciding <= {request.requester_role}:
-        raise Forbidden("SAME_ROLE", "Ops and a team lead decide this together; you hold the same role.")
+    role = require_second_person(actor, request, "agree to the rollback")
     if not reauthenticated:
         raise Forbidden("PASSWORD_NEEDED", "Give your password again to agree.")
     tag = price_of(run)
@@ -123,10 +154,27 @@ def agree_rollback(*, actor: Any, request: RollbackRequest, reauthenticated: boo
         start_rollback(run=run, now=now)
 
 
+def require_second_person(actor: Any, request: RollbackRequest, verb: str) -> str:
+    """The role of an actor who is another person, of the other role, than who asked. Raises Forbidden."""
+    application = request.run.application
+    role = require_role(actor, application, BACK, verb)
+    other = [role for role in BACK if role != request.requester_role]
+    if request.requester_id == actor.pk or request.requested_by == f"cli:{actor.get_username()}":
+        said = f"You asked for this rollback; a second person must {verb.partition(' ')[0]}."
+        raise Forbidden("SAME_PERSON", said, who=who_can(application, other))
+    deciding = roles_of(actor, application) & frozenset(BACK)
+    if request.requester_role and deciding <= {request.requester_role}:
+        said = "Ops and a team lead decide this together; you hold the same role."
+        raise Forbidden("SAME_ROLE", said, who=who_can(application, other))
+    return role
+
+
 def refuse_rollback(*, actor: Any, request: RollbackRequest, reason: str) -> None:
     """Withdraw one's own request, or say no to another's."""
     run = request.run
     role = require_role(actor, run.application, BACK, "refuse the rollback")
+    if not reason.strip():
+        raise ServiceRefused("REASON_MISSING", "Say why: the other one counts on it.", status=400)
     with transaction.atomic():
         changed = RollbackRequest.objects.filter(pk=request.pk, state=RollbackRequest.State.WAITING).update(
             state=RollbackRequest.State.REFUSED
@@ -197,7 +245,15 @@ def _require_rows(tag: PriceTag, rows_typed: int | None) -> None:
 
 
 def _store(
-    run: MigrationRun, actor: Any, name: str, role: str, reason: str, tag: PriceTag, alone: bool, now: datetime
+    run: MigrationRun,
+    actor: Any,
+    name: str,
+    role: str,
+    reason: str,
+    tag: PriceTag,
+    starts: bool,
+    broken: bool,
+    now: datetime,
 ) -> RollbackRequest:
     try:
         with transaction.atomic():
@@ -209,9 +265,11 @@ def _store(
                 reason=reason,
                 price=tag.price,
                 rows_confirmed=tag.rows,
-                state=RollbackRequest.State.AGREED if alone else RollbackRequest.State.WAITING,
+                state=RollbackRequest.State.AGREED if starts else RollbackRequest.State.WAITING,
                 created_at=now,
-                agreed_at=now if alone else None,
+                agreed_at=now if starts else None,
+                break_glass=broken,
+                countersign_by=now + timedelta(hours=settings.CAUSEWAY_COUNTERSIGN_HOURS) if broken else None,
             )
     except IntegrityError:
         raise Stale("A rollback has been asked for already.") from None

@@ -1,4 +1,4 @@
-"""Picks up what was lost: lapsed leases, rings that no worker heard, signatures that expired."""
+"""Picks up what was lost: lapsed leases, rings nobody heard, signatures that expired, countersignatures overdue."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from migrations_app import doorbell
 from migrations_app.models import MigrationPlan, MigrationRun, RunStep
 from migrations_app.models.states import RUN_ACTIVE, OnLapse, Phase, PlanState, RunState, StepState
 from migrations_app.services.advance import WORK, advance_run, next_step
+from migrations_app.services.break_glass import remind_of_countersignatures
 from migrations_app.services.errors import Stale
 from migrations_app.services.signatures import lapse_expired
 from migrations_app.services.transitions import change_step
@@ -30,6 +31,7 @@ def sweep(*, now: datetime) -> dict[str, int]:
     """One round; answers how many steps were reclaimed and how many bells were rung. Safe beside another sweep."""
     reclaimed = sum(_tried(partial(reclaim_step, step_id=step_id, now=now)) for step_id in _lapsed(now))
     lapse_expired(now=now)
+    remind_of_countersignatures(now=now)
     rung = 0
     for run in MigrationRun.objects.filter(state__in=sorted(RUN_ACTIVE)).select_related("application"):
         rung += _tried(partial(_ring_for, run, now))

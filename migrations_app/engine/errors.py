@@ -7,7 +7,7 @@ untouched; 3 failed on the way, nothing of ours is visible in the target.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from migrations_app.engine.plan import Finding
@@ -26,6 +26,16 @@ class EngineError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross from helper processes: rebuilt from what they hold, whatever their own arguments are."""
+        return _rebuilt, (type(self), self.__dict__)
+
+
+def _rebuilt(kind: type[EngineError], held: dict[str, Any]) -> EngineError:
+    error = kind.__new__(kind, held["message"])
+    error.__dict__.update(held)
+    return error
 
 
 class Refused(EngineError):

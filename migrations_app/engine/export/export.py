@@ -1,8 +1,8 @@
 """Writes a snapshot of a SQLite file as JSON Lines, and reads it back (format: docs/reference/export-format.md).
 
 Deterministic: the same rows under the same plan give the same bytes in the same chunks, so that an export that was
-lost can be made again in the middle of a load. Resumable: chunks that an earlier attempt finished are kept. Several
-threads write parts of tables side by side; SQLite and hashing let them.
+lost can be made again in the middle of a load. Resumable: chunks that an earlier attempt finished are kept. Parts of
+tables are written side by side, by us and by helper processes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
-from migrations_app.engine.artefact_files import check_space, make_private_folder, only_one, part_file, write_atomically
+from migrations_app.engine.artefact_files import check_space, make_private_folder, only_one, write_atomically
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.export.export_journal import JOURNAL, Journal, JournalEntry, check_folder, clear_folder
@@ -30,10 +28,12 @@ from migrations_app.engine.export.manifest import (
     Manifest,
     digest_of,
 )
-from migrations_app.engine.export.source_lines import Block, Part, PartReader, class_counts, only_blobs, parts
+from migrations_app.engine.export.part_writer import PartJob, RowSource, TableContent, help_writing, write_part
+from migrations_app.engine.export.source_lines import Part, class_counts, only_blobs, parts
 from migrations_app.engine.plan import SKIP, MovePlan, TablePlan
 from migrations_app.engine.profile.profile import Profile, TableProfile
-from migrations_app.engine.source.cells import HEX, PLAIN, Row, encode_row
+from migrations_app.engine.side_process import SideProcess
+from migrations_app.engine.source.cells import HEX, PLAIN
 from migrations_app.engine.source.fingerprint import Fingerprint
 from migrations_app.engine.source.schema import SourceSchema
 from migrations_app.engine.source.sqlite_source import Source
@@ -41,18 +41,8 @@ from migrations_app.engine.target.target import run_threads
 
 __all__ = ["Export", "ExportChunk", "ExportResult", "RowSource", "export_source", "open_export"]
 
-CHUNK_ROWS = 10_000
-CHUNK_BYTES = 4 << 20
+HELPED_BYTES = 32 << 20  # of a source: below, a helper's start takes longer than it saves
 _NUMBERS_A_PART = 1_000_000  # of chunks; each part counts on from its own multiple
-
-
-class RowSource(Protocol):
-    """What is exported: a Source (sqlite_source), or a reader of a single document."""
-
-    @property
-    def schema(self) -> SourceSchema: ...
-
-    def rows(self, table: str, columns: Sequence[str]) -> Iterator[Row]: ...
 
 
 @dataclass(frozen=True)
@@ -80,11 +70,12 @@ def export_source(
 
     All stored columns are written, those too that the plan drops: the export can then be planned anew. `profile` is
     what plan_with_profile() or check_plan_with_profile() found in this very Source: it makes export and load faster.
-    Raises Refused NO_SPACE, NOT_A_FOLDER, FOLDER_NOT_EMPTY, IN_USE; Failed DISK_FULL, FILE_ERROR; Cancelled.
+    Raises Refused NO_SPACE, NOT_A_FOLDER, FOLDER_NOT_EMPTY, IN_USE; Failed DISK_FULL, FILE_ERROR, HELPER_DIED;
+    Cancelled.
     """
     profiles = {table.name: table for table in profile.tables} if profile else {}
     tables = [
-        _Table(
+        TableContent(
             name=table.name,
             columns=(columns := stored_columns(table, source.schema)),
             hex_columns=_hex_columns(source, table, columns, profiles.get(table.name)),
@@ -105,18 +96,7 @@ def write_export(
     fingerprint: Fingerprint,
 ) -> ExportResult:
     """An export without a plan, of rows that come from elsewhere; `columns` by table. Raises as export_source()."""
-    return _write(source, [_Table(*item) for item in columns.items()], None, directory, control, fingerprint, 1)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """What is written of a table, and what is known of its values."""
-
-    name: str
-    columns: tuple[str, ...]
-    hex_columns: tuple[str, ...] = ()
-    profile: TableProfile | None = None
-    fitting: bool = False
+    return _write(source, [TableContent(*item) for item in columns.items()], None, directory, control, fingerprint, 1)
 
 
 def stored_columns(table: TablePlan, schema: SourceSchema) -> tuple[str, ...]:
@@ -160,7 +140,7 @@ def _fits(table: TablePlan, profile: TableProfile | None) -> bool:
 
 def _write(
     source: RowSource,
-    tables: Sequence[_Table],
+    tables: Sequence[TableContent],
     plan: MovePlan | None,
     directory: Path,
     control: Control,
@@ -217,16 +197,6 @@ def _result(directory: Path, manifest: Manifest, sha256: str) -> ExportResult:
     )
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A part of a table, the number of its first chunk, and the chunks of it that are there already."""
-
-    table: _Table
-    part: Part
-    first_number: int
-    kept: tuple[ExportFile, ...]
-
-
 class _Writer:
     """One export under way."""
 
@@ -239,7 +209,9 @@ class _Writer:
         self._rows: dict[str, int] = {}
         self._files: dict[int, list[ExportFile]] = {}  # by the number of their part's first chunk
 
-    def run(self, tables: Sequence[_Table], plan: MovePlan | None, fingerprint: Fingerprint, jobs: int) -> ExportResult:
+    def run(
+        self, tables: Sequence[TableContent], plan: MovePlan | None, fingerprint: Fingerprint, jobs: int
+    ) -> ExportResult:
         try:
             kept = self._whole(self.journal.resume())
             clear_folder(self.directory, keep={file.name for files in kept.values() for file in files})
@@ -264,65 +236,66 @@ class _Writer:
                 files.append(file)
         return kept
 
-    def _jobs(self, tables: Sequence[_Table], kept: dict[int, list[ExportFile]]) -> list[_Job]:
-        jobs: list[_Job] = []
+    def _jobs(self, tables: Sequence[TableContent], kept: dict[int, list[ExportFile]]) -> list[PartJob]:
+        jobs: list[PartJob] = []
         for table in tables:
             found = parts(self.source, table.name) if isinstance(self.source, Source) else (Part(table.name, 0),)
             for part in found:
                 first = len(jobs) * _NUMBERS_A_PART + 1
-                jobs.append(_Job(table, part, first, tuple(kept.get(first, ()))))
+                jobs.append(PartJob(table, part, first, tuple(kept.get(first, ()))))
         return jobs
 
-    def _run(self, todo: Sequence[_Job], jobs: int) -> None:
-        """On this thread alone, or on several, each with a connection of its own that sees the same snapshot."""
+    def _run(self, todo: Sequence[PartJob], jobs: int) -> None:
+        """Here alone, or beside helper processes, each with a view of its own of the same snapshot."""
         queue = deque(todo)
-        helpers = [s for _ in range(min(jobs, len(todo)) - 1) if (s := self._sibling()) is not None]
-        try:
-            workers = [self._worker(queue, source) for source in (self.source, *helpers)]
-            if helpers:
-                run_threads(workers, self.control)
-            else:
-                workers[0](self.control)
-        finally:
-            for helper in helpers:
-                helper.close()
+        helpers = min(jobs, len(todo)) - 1 if _is_large(self.source) else 0
+        if helpers:
+            run_threads([self._here(queue), *[self._beside(queue)] * helpers], self.control)
+        else:
+            self._here(queue)(self.control)
 
-    def _sibling(self) -> Source | None:
-        return self.source.sibling() if isinstance(self.source, Source) else None
-
-    def _worker(self, queue: deque[_Job], source: RowSource) -> Callable[[Control], None]:
+    def _here(self, queue: deque[PartJob]) -> Callable[[Control], None]:
         def work(control: Control) -> None:
-            while True:
-                with self._lock:
-                    if not queue:
-                        return
-                    job = queue.popleft()
-                self._export(job, source, control)
+            while (job := self._take(queue)) is not None:
+                for file in write_part(job, self.source, self.directory, control):
+                    self._written(job, file)
 
         return work
 
-    def _export(self, job: _Job, source: RowSource, control: Control) -> None:
+    def _beside(self, queue: deque[PartJob]) -> Callable[[Control], None]:
+        assert isinstance(self.source, Source)
+        source, task = self.source, (help_writing, self.source.address, self.directory)
+
+        def work(control: Control) -> None:
+            with SideProcess(*task, control=control) as helper:
+                if not source.is_alone(helper.receive()):
+                    return  # it would see later rows: the others do the work
+                while (job := self._take(queue)) is not None:
+                    helper.send(job)
+                    while (file := helper.receive()) is not None:
+                        self._written(job, file)
+
+        return work
+
+    def _take(self, queue: deque[PartJob]) -> PartJob | None:
         with self._lock:
+            if not queue:
+                return None
+            job = queue.popleft()
             self._files[job.first_number] = list(job.kept)
             self._rows[job.table.name] = self._rows.get(job.table.name, 0) + sum(file.rows for file in job.kept)
-        for raw, rows in cut(_blocks(job, source)):
-            control.checkpoint()
-            self._write_chunk(job, raw, rows)
+            return job
 
-    def _write_chunk(self, job: _Job, raw: bytes, rows: int) -> None:
-        files, table = self._files[job.first_number], job.table.name
-        name = f"{job.first_number + len(files):04d}.jsonl"
-        with part_file(self.directory / name) as file:
-            file.write(raw)
-        written = ExportFile(name, rows, len(raw), hashlib.sha256(raw).hexdigest())
-        self.journal.append(JournalEntry(table, written))
-        files.append(written)
+    def _written(self, job: PartJob, file: ExportFile) -> None:
+        table = job.table.name
+        self.journal.append(JournalEntry(table, file))
+        self._files[job.first_number].append(file)
         with self._lock:
-            self._rows[table] += rows
+            self._rows[table] += file.rows
             total = job.table.profile.rows if job.table.profile else 0
             self.control.progress("export", table, self._rows[table], total)
 
-    def _table(self, table: _Table, jobs: Sequence[_Job]) -> ExportTable:
+    def _table(self, table: TableContent, jobs: Sequence[PartJob]) -> ExportTable:
         files = tuple(file for job in jobs if job.table is table for file in self._files[job.first_number])
         classes = {c.name: class_counts(c) for c in table.profile.columns} if table.profile else {}
         return ExportTable(
@@ -338,34 +311,8 @@ class _Writer:
         )
 
 
-def _blocks(job: _Job, source: RowSource) -> Iterator[Block]:
-    table, skip = job.table, sum(file.rows for file in job.kept)
-    if isinstance(source, Source):
-        reader = PartReader(source, table.name, table.columns, table.hex_columns, table.profile)
-        yield from reader.blocks(job.part, skip)
-        return
-    # Skipping by counting is right because the rows of one fingerprint always come in the same order.
-    for row in islice(source.rows(table.name, table.columns), skip, None):
-        yield Block(encode_row(row), 1)
-
-
-def cut(blocks: Iterator[Block]) -> Iterator[tuple[bytes, int]]:
-    """Chunks: as many lines as go into CHUNK_ROWS and CHUNK_BYTES, however the blocks come; a longer line alone."""
-    chunk: list[bytes] = []
-    rows = size = 0
-    for block in blocks:
-        if not block.rows:
-            continue
-        whole = rows + block.rows <= CHUNK_ROWS and size + len(block.raw) <= CHUNK_BYTES
-        for raw, count in ((block.raw, block.rows),) if whole else ((line, 1) for line in block.raw.splitlines(True)):
-            if chunk and (size + len(raw) > CHUNK_BYTES or rows + count > CHUNK_ROWS):
-                yield b"".join(chunk), rows
-                chunk, rows, size = [], 0, 0
-            chunk.append(raw)
-            rows += count
-            size += len(raw)
-    if rows:
-        yield b"".join(chunk), rows
+def _is_large(source: RowSource) -> bool:
+    return isinstance(source, Source) and source.schema.page_count * source.schema.page_size >= HELPED_BYTES
 
 
 def _number(name: str) -> int:

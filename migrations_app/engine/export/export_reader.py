@@ -41,13 +41,18 @@ class ExportChunk:
         raw = read_regular(self.directory / self.file.name, self.file.size)
         if raw is None or hashlib.sha256(raw).hexdigest() != self.file.sha256:
             raise Refused("BAD_CHUNK", f"{self._where} is not what was exported.", _HINT)
-        if raw[-1:] != b"\n" or raw.count(b"\n") != self.file.rows:
-            raise Refused("BAD_CHUNK", f"{self._where} doesn't hold the {self.file.rows} rows it should.", _HINT)
         return raw
 
+    def miscounted(self) -> Refused:
+        """What to raise where the rows turn out to be others in number than the manifest says."""
+        return Refused("BAD_CHUNK", f"{self._where} doesn't hold the {self.file.rows} rows it should.", _HINT)
+
     def lines(self) -> list[bytes]:
-        """The chunk's lines without their newlines. Raises as raw() does."""
-        return self.raw()[:-1].split(b"\n")
+        """The chunk's lines without their newlines. Raises as raw() does, and what miscounted() gives."""
+        lines = self.raw().split(b"\n")
+        if lines.pop() or len(lines) != self.file.rows:
+            raise self.miscounted()
+        return lines
 
     def read(self, columns: Sequence[str] | None = None) -> list[Row]:
         """The rows, decoded; of all exported columns, or of those named, in that order.

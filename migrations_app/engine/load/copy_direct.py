@@ -37,12 +37,15 @@ _TAKEN = {
     "varchar": {"integer", "real", "text"},
     "verbatim": {"integer", "real", "text"},
 }
-# No control character stands in a line as itself, so one can stand for an escaped backslash meanwhile.
-_BACKSLASH = b"\x00"
-_LETTERS = ((b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\t", b"\t"), (b"\\b", b"\b"), (b"\\f", b"\f"))
 # An infinity, a BLOB, invalid text. No string looks so: behind its closing quote comes a comma or a bracket.
 _WRAPPED = (b'{"r"', b'{"b"', b'{"t"')
-_CODE = re.compile(rb"\\u00([01][0-9a-f])")
+# What JSON writes with a backslash. COPY reads two of them itself: the quote and the backslash stay as they are.
+_ESCAPED = re.compile(rb"\\(?:([nrtbf])|u00([01][0-9a-f])|.)", re.DOTALL)
+_LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+
+
+class _Nul(Exception):
+    """A text holds U+0000, which PostgreSQL can't."""
 
 
 def copy_sql(table: TablePlan, exported: ExportTable, schema: str) -> str:
@@ -67,16 +70,22 @@ def _is_taken(column: ColumnPlan, classes: set[str]) -> bool:
 
 def csv_lines(raw: bytes) -> bytes | None:
     """The same rows as CSV; None where a cell is none of string, number and null, or holds U+0000."""
-    if b'{"' in raw and any(wrapped in raw for wrapped in _WRAPPED):
+    if b"{" in raw and any(wrapped in raw for wrapped in _WRAPPED):
         return None
     body = raw[1:-2].replace(b"]\n[", b"\n")
     if b"\\" in body:
-        body = body.replace(b"\\\\", _BACKSLASH)
-        for letters, character in _LETTERS:
-            body = body.replace(letters, character)
-        if b"\\u" in body:
-            if b"\\u0000" in body:
-                return None
-            body = _CODE.sub(lambda match: bytes((int(match[1], 16),)), body)
-        body = body.replace(_BACKSLASH, b"\\\\")
+        try:
+            body = _ESCAPED.sub(_unescaped, body)
+        except _Nul:
+            return None
     return body + b"\n"
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    if found[1]:
+        return _LETTERS[found[1]]
+    if found[2] is None:
+        return found[0]
+    if found[2] == b"00":
+        raise _Nul
+    return bytes((int(found[2], 16),))

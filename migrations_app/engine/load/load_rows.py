@@ -148,6 +148,7 @@ def load_rows(export: Export, loading: Loading, *, jobs: int, control: Control) 
         connection = loading.connect()
         try:
             with cancelling(connection, inner):
+                _write_lazily(connection)
                 while (chunk := work.take()) is not None:
                     inner.checkpoint()
                     work.loaded(
@@ -160,6 +161,16 @@ def load_rows(export: Export, loading: Loading, *, jobs: int, control: Control) 
     return _count_loaded(loading)
 
 
+def _write_lazily(connection: Connection) -> None:
+    """Let chunks be committed before they are on the server's disk: a crash that loses rows loses their ledger's entry.
+
+    Publishing commits as usual, and with that everything before it is on disk
+    (https://www.postgresql.org/docs/current/wal-async-commit.html).
+    """
+    with transaction(connection, "preparing to load") as cursor:
+        cursor.execute("SET synchronous_commit = off")
+
+
 def _load_chunk(connection: Connection, loading: Loading, way: _Way, chunk: ExportChunk, control: Control) -> int:
     """One transaction: fence, COPY, ledger. Returns the rows that went in."""
     table = chunk.table.name
@@ -168,6 +179,8 @@ def _load_chunk(connection: Connection, loading: Loading, way: _Way, chunk: Expo
         if loading.lease is not None:
             assert_held(cursor, loading.lease)
         count = _copy_directly(cursor, way.direct_sql, csv) if csv is not None else None
+        if count is not None and count != chunk.rows:
+            raise chunk.miscounted()
         if count is None:
             count = _copy_by_cells(cursor, loading, way.writer, chunk, control)
         ledger.record_chunk(cursor, loading.run_key, table, chunk.number, count, chunk.sha256)

@@ -35,6 +35,7 @@ from migrations_app.engine.source.sqlite_schema import read_schema, virtual_shad
 from migrations_app.engine.source.stand_ins import stand_in
 
 BUSY_SECONDS = 5.0
+_FEW_PAGES = 2000  # KiB
 _PROGRESS_STEPS = 200_000  # virtual machine steps between two looks at the stop flag: a few milliseconds
 _CODEC = {"UTF-8": "utf-8", "UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}
 _REFUSED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
@@ -91,6 +92,14 @@ class _Tail:
         return f"{self.where}{self.order}{limit}"
 
 
+@dataclass(frozen=True)
+class Address:
+    """Where an open file really is, and the path that people know it by."""
+
+    uri: str
+    shown: Path
+
+
 class Source:
     """An open SQLite file. Use as a context manager; `schema` is read once, at the start."""
 
@@ -114,7 +123,7 @@ class Source:
             for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
                 connection.execute(f"PRAGMA {pragma}")
             _load_schema(connection)  # before any pragma that would have SQLite parse it
-            # Taken before our snapshot, so that sibling() can tell whether somebody has committed since.
+            # Taken before our snapshot, so that is_alone() can tell whether somebody has committed since.
             self._wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             self._version = self.data_version() if self._wal else 0
             connection.execute("BEGIN")
@@ -232,21 +241,19 @@ class Source:
         """The ORDER BY terms of rows(); '' where a table has no order of its own."""
         return _order_by(self.schema.table(table))
 
-    def sibling(self) -> Source | None:
-        """Another connection to the same file that sees the very same snapshot, for another thread; close it yourself.
+    @property
+    def address(self) -> Address:
+        """By which another process finds the same file."""
+        return Address(self._uri, self.path)
 
-        None where that can't be proven: in WAL mode somebody has committed since this Source was opened, or the path
-        names another file now. In the other modes our read transaction lets nobody commit.
+    def is_alone(self, identity: tuple[int, int]) -> bool:
+        """Whether a Source opened just now at our address (open_again), of that identity, sees our very snapshot.
+
+        In WAL mode somebody may have committed since we were opened, and the path may name another file now. In the
+        other modes our read transaction lets nobody commit.
         """
-        path = Path(urllib.parse.unquote(_uri_path(self._uri)))
-        with self._errors("opening it once more"):
-            other = _open_at(path, self.path, self._control)
-            committed = self._wal and self.data_version() != self._version
-            if committed or not self.identity == other.identity == _identity(path):
-                other.close()
-                return None
-            other._connection.execute("PRAGMA cache_size=-2000")  # it reads each page once, one after the other
-            return other
+        committed = self._wal and self.data_version() != self._version
+        return not committed and self.identity == identity == _identity(_address_path(self._uri))
 
     def select(self, sql: str, parameters: Sequence[int | float | str | bytes | None] = ()) -> sqlite3.Cursor:
         """A SELECT of the engine's own under the same guards, for ready-made lines. Raises sqlite3.Error."""
@@ -279,6 +286,10 @@ class Source:
     def limit_row(self, size: int = MAX_CELL_BYTES) -> None:
         """What select() may build at most, in bytes; over it sqlite3 raises SQLITE_TOOBIG."""
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, size)
+
+    def keep_pages(self, kibibytes: int) -> None:
+        """How much of the file this connection may keep in memory."""
+        self._connection.execute(f"PRAGMA cache_size=-{kibibytes}")
 
     def data_version(self) -> int:
         """A number that changes when another connection has committed since the last call (PRAGMA data_version).
@@ -402,8 +413,8 @@ class Source:
             ) from None
 
 
-def _uri_path(uri: str) -> str:
-    return uri.removeprefix("file:").partition("?")[0]
+def _address_path(uri: str) -> Path:
+    return Path(urllib.parse.unquote(uri.removeprefix("file:").partition("?")[0]))
 
 
 def _load_schema(connection: sqlite3.Connection) -> None:
@@ -554,6 +565,19 @@ def open_source(path: Path, control: Control | None = None) -> Source:
     return source
 
 
+def open_again(address: Address, control: Control) -> Source:
+    """A file that another process holds open, read from start to end: its pages are kept only shortly.
+
+    Whether both see the same snapshot, the other one says: Source.is_alone(). Raises as open_source() does.
+    """
+    try:
+        source = _open_at(_address_path(address.uri), address.shown, control)
+    except sqlite3.Error as error:
+        raise translate_error(address.shown, error, "opening it once more") from error
+    source.keep_pages(_FEW_PAGES)
+    return source
+
+
 def _open_copy(path: Path, control: Control) -> Source:
     """Read a copy, made with its -journal or -wal, in which SQLite recovers what is unfinished."""
     scratch = tempfile.TemporaryDirectory(prefix="causeway-recover-")
@@ -580,4 +604,14 @@ def rowid_is_key(table: SourceTable) -> bool:
     return not table.key and not table.without_rowid
 
 
-__all__ = ["MAX_CELL_BYTES", "Source", "fold", "open_source", "quote_name", "rowid_is_key", "translate_error"]
+__all__ = [
+    "MAX_CELL_BYTES",
+    "Address",
+    "Source",
+    "fold",
+    "open_again",
+    "open_source",
+    "quote_name",
+    "rowid_is_key",
+    "translate_error",
+]

@@ -16,6 +16,7 @@ import pytest
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, EngineError, Failed, Refused
 from migrations_app.engine.export import export as export_module
+from migrations_app.engine.export import part_writer
 from migrations_app.engine.export.export import ExportResult, export_source, open_export
 from migrations_app.engine.planning.planning import check_plan_with_profile
 from migrations_app.engine.source.fingerprint import fingerprint
@@ -44,7 +45,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_module, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(part_writer, "CHUNK_ROWS", 7)
 
 
 def test_every_cell_comes_back(tmp_path: Path, small_chunks: None) -> None:
@@ -77,7 +78,7 @@ def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_chunks_end_by_size_and_a_larger_row_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_module, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(part_writer, "CHUNK_BYTES", 1000)
     path = tmp_path / "a.sqlite"
     execute(
         path,
@@ -176,11 +177,11 @@ KILLED = """
 import sys
 from pathlib import Path
 from migrations_app.engine import artefact_files
-from migrations_app.engine.export import export, export_journal
+from migrations_app.engine.export import part_writer
 from migrations_app.engine.control import Control
 from tests.migrations_app.engine import test_export
 import os, signal
-export.CHUNK_ROWS = 7
+part_writer.CHUNK_ROWS = 7
 count, at = 0, int(sys.argv[3])
 real = os.replace
 def dying(one, two):

@@ -1,6 +1,7 @@
-"""Lines made by SQLite are byte for byte those made cell by cell, in whatever parts and by however many threads."""
+"""Lines made by SQLite are byte for byte those made cell by cell, in whatever parts."""
 
 import random
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from migrations_app.engine.control import Control
-from migrations_app.engine.export import export as export_module
-from migrations_app.engine.export import source_lines
+from migrations_app.engine.export import part_writer, source_lines
 from migrations_app.engine.export.source_lines import Part, PartReader, parts
 from migrations_app.engine.planning.planning import check_plan_with_profile
 from migrations_app.engine.source import line_sql
 from migrations_app.engine.source.cells import encode_row
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.sqlite_source import Source, open_again, open_source
 from tests.migrations_app.engine.artefacts import every_kind, execute, plain_plan
 from tests.migrations_app.engine.test_export import export, snapshot
 
@@ -147,16 +147,15 @@ def test_a_sqlite_that_writes_otherwise_is_not_used(odd: Path, monkeypatch: pyte
         assert not PartReader(source, "t", ["c0"]).fast
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("profiled", [True, False])
 def test_an_export_is_the_same_bytes_either_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, profiled: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profiled: bool
 ) -> None:
-    monkeypatch.setattr(export_module, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(part_writer, "CHUNK_ROWS", 7)
     monkeypatch.setattr(source_lines, "PART_ROWS", 20)
     monkeypatch.setattr(source_lines, "BLOCK_ROWS", 5)
     path = every_kind(tmp_path / "a.sqlite", people=90)
-    export(path, tmp_path / "fast", jobs=jobs, profiled=profiled, photo="bytea")
+    export(path, tmp_path / "fast", profiled=profiled, photo="bytea")
     monkeypatch.setattr(source_lines, "FAST", False)
     export(path, tmp_path / "careful", profiled=profiled, photo="bytea")
     assert snapshot(tmp_path / "fast") == snapshot(tmp_path / "careful")
@@ -172,16 +171,18 @@ def wal(tmp_path: Path) -> Iterator[tuple[Path, sqlite3.Connection]]:
         yield path, writer
 
 
-def test_a_sibling_sees_the_same_snapshot_or_there_is_none(wal: tuple[Path, sqlite3.Connection]) -> None:
+def test_a_file_opened_again_is_known_to_show_the_same_snapshot_or_not(wal: tuple[Path, sqlite3.Connection]) -> None:
     path, writer = wal
     with open_source(path) as source:
-        other = source.sibling()
-        assert other is not None
-        writer.execute("INSERT INTO t VALUES (2)")
-        assert list(other.rows("t")) == list(source.rows("t")) == [(1,)]
-        other.close()
-        assert source.sibling() is None
-    with open_source(path, Control()) as source:
-        other = source.sibling()
-        assert other is not None and list(other.rows("t")) == [(1,), (2,)]
-        other.close()
+        with open_again(source.address, Control()) as other:
+            assert source.is_alone(other.identity)
+            writer.execute("INSERT INTO t VALUES (2)")
+            assert list(other.rows("t")) == list(source.rows("t")) == [(1,)]
+        with open_again(source.address, Control()) as other:
+            assert not source.is_alone(other.identity)
+    with open_source(path, Control()) as source, open_again(source.address, Control()) as other:
+        assert source.is_alone(other.identity) and list(other.rows("t")) == [(1,), (2,)]
+        replaced = path.with_name("other.sqlite")
+        shutil.copy(path, replaced)
+        replaced.rename(path)
+        assert not source.is_alone(other.identity)

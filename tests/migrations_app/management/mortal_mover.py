@@ -15,7 +15,7 @@ from pathlib import Path
 
 import django
 
-from migrations_app.engine.export import export
+from migrations_app.engine.export import part_writer
 
 
 def die() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     django.setup()
     from tests.migrations_app.management.in_process import at, move, watched_moves
 
-    export.CHUNK_ROWS = 1000
+    part_writer.CHUNK_ROWS = 1000
     folder, source, what, number = sys.argv[1:5]
     started = time.monotonic()
     if what == "seconds":

@@ -1,0 +1,105 @@
+"""Writes the chunks of one part of a table: here, or beside us in a helper process with its own view of the file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from migrations_app.engine.artefact_files import part_file
+from migrations_app.engine.control import Control
+from migrations_app.engine.export.manifest import ExportFile
+from migrations_app.engine.export.source_lines import Block, Part, PartReader
+from migrations_app.engine.profile.column_profile import TableProfile
+from migrations_app.engine.side_process import Channel
+from migrations_app.engine.source.cells import Row, encode_row
+from migrations_app.engine.source.schema import SourceSchema
+from migrations_app.engine.source.sqlite_source import Address, Source, open_again
+
+CHUNK_ROWS = 10_000
+CHUNK_BYTES = 4 << 20
+
+
+class RowSource(Protocol):
+    """What is exported: a Source (sqlite_source), or a reader of a single document."""
+
+    @property
+    def schema(self) -> SourceSchema: ...
+
+    def rows(self, table: str, columns: Sequence[str]) -> Iterator[Row]: ...
+
+
+@dataclass(frozen=True)
+class TableContent:
+    """What is written of a table, and what is known of its values."""
+
+    name: str
+    columns: tuple[str, ...]
+    hex_columns: tuple[str, ...] = ()
+    profile: TableProfile | None = None
+    fitting: bool = False
+
+
+@dataclass(frozen=True)
+class PartJob:
+    """A part of a table, the number of its first chunk, and the chunks of it that are there already."""
+
+    table: TableContent
+    part: Part
+    first_number: int
+    kept: tuple[ExportFile, ...]
+
+
+def write_part(job: PartJob, source: RowSource, directory: Path, control: Control) -> Iterator[ExportFile]:
+    """Write what is missing of the part, and tell of each chunk once it is on disk."""
+    number = job.first_number + len(job.kept)
+    for raw, rows in cut(_blocks(job, source)):
+        control.checkpoint()
+        name = f"{number:04d}.jsonl"
+        with part_file(directory / name) as file:
+            file.write(raw)
+        yield ExportFile(name, rows, len(raw), hashlib.sha256(raw).hexdigest())
+        number += 1
+
+
+def help_writing(channel: Channel, control: Control, address: Address, directory: Path) -> None:
+    """A helper's life: says which file it opened, then writes the parts that it is given; None ends each."""
+    with open_again(address, control) as source:
+        channel.send(source.identity)
+        for job in channel:
+            for file in write_part(job, source, directory, control):
+                channel.send(file)
+            channel.send(None)
+
+
+def _blocks(job: PartJob, source: RowSource) -> Iterator[Block]:
+    table, skip = job.table, sum(file.rows for file in job.kept)
+    if isinstance(source, Source):
+        reader = PartReader(source, table.name, table.columns, table.hex_columns, table.profile)
+        yield from reader.blocks(job.part, skip)
+        return
+    # Skipping by counting is right because the rows of one fingerprint always come in the same order.
+    for row in islice(source.rows(table.name, table.columns), skip, None):
+        yield Block(encode_row(row), 1)
+
+
+def cut(blocks: Iterator[Block]) -> Iterator[tuple[bytes, int]]:
+    """Chunks: as many lines as go into CHUNK_ROWS and CHUNK_BYTES, however the blocks come; a longer line alone."""
+    chunk: list[bytes] = []
+    rows = size = 0
+    for block in blocks:
+        if not block.rows:
+            continue
+        whole = rows + block.rows <= CHUNK_ROWS and size + len(block.raw) <= CHUNK_BYTES
+        for raw, count in ((block.raw, block.rows),) if whole else ((line, 1) for line in block.raw.splitlines(True)):
+            if chunk and (size + len(raw) > CHUNK_BYTES or rows + count > CHUNK_ROWS):
+                yield b"".join(chunk), rows
+                chunk, rows, size = [], 0, 0
+            chunk.append(raw)
+            rows += count
+            size += len(raw)
+    if rows:
+        yield b"".join(chunk), rows

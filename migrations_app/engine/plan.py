@@ -20,6 +20,11 @@ SKIP = "skip"  # left out: excluded, or a shadow table
 KEEP_TARGET = "keep_target"  # the target's rows stay (schema-version tables); compared, not loaded
 EMPTY_THEN_LOAD = "empty_then_load"  # existing mode: the rows that the application seeded itself are emptied first
 
+# What happens to a row with a value that doesn't fit its column.
+FAIL = "fail"  # the move stops
+SKIP_ROW = "skip_row"  # the row is left out, by choice
+SKIP_WIDE_ROW = "skip_wide_row"  # said of one column: rows of its table that are too wide for a page are left out
+
 MODE_CREATE = "create"
 MODE_EXISTING = "existing"
 
@@ -64,7 +69,7 @@ class ColumnPlan:
     reason: str = ""
     load: bool = True  # False: no values travel (generated columns, columns that the target lacks and a choice drops)
     collation: str = ""  # 'C' for text in keys and indexes (SQLite's BINARY order); '' for the database's default
-    on_unfit: str = "fail"  # 'skip_row': a row whose value doesn't fit is left out, as chosen in a finding
+    on_unfit: str = FAIL
 
 
 @dataclass(frozen=True)

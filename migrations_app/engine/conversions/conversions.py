@@ -11,9 +11,7 @@ Names: a word, or word:argument ('timestamp:space-6-', 'enum:["low","high"]', 'a
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from migrations_app.engine.conversions import conversion_moments as moments
@@ -21,7 +19,9 @@ from migrations_app.engine.conversions import conversion_numbers as numbers
 from migrations_app.engine.conversions import conversion_structured as structured
 from migrations_app.engine.conversions import conversion_texts as texts
 from migrations_app.engine.conversions.conversion_base import Conversion, Convert, Unfit
-from migrations_app.engine.plan import ColumnPlan, TablePlan
+from migrations_app.engine.conversions.row_width import PAGE_ROOM, least_width
+from migrations_app.engine.conversions.type_parts import TypeParts, type_parts
+from migrations_app.engine.plan import SKIP_ROW, SKIP_WIDE_ROW, ColumnPlan, TablePlan
 from migrations_app.engine.source.cells import Cell, Row
 
 __all__ = [
@@ -37,25 +37,6 @@ __all__ = [
 ]
 
 _RANGES = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
-_TYPE = re.compile(r"(?P<base>[^(\[]+)(?:\((?P<args>[^)]*)\))?(?P<rest>[^(\[]*)(?P<array>(?:\[\])*)$")
-
-
-@dataclass(frozen=True)
-class TypeParts:
-    """'numeric(10,2)[]' taken apart: base 'numeric', arguments (10, 2), array True. Zone words belong to the base."""
-
-    base: str
-    arguments: tuple[int, ...]
-    array: bool
-
-
-def type_parts(type_sql: str) -> TypeParts:
-    match = _TYPE.match(type_sql.strip())
-    if match is None:
-        return TypeParts(type_sql, (), False)
-    base = " ".join((match["base"] + match["rest"]).lower().split())
-    arguments = tuple(int(part) for part in (match["args"] or "").split(",") if part.strip().lstrip("-").isdigit())
-    return TypeParts(base, arguments, bool(match["array"]))
 
 
 def _digits(parts: TypeParts) -> int:
@@ -203,16 +184,18 @@ def _refusing_null(work: Convert) -> Convert:
 def _of_column(column: ColumnPlan) -> Convert:
     """Where rows may be left out, NULL in a NOT NULL column is a reason for it; elsewhere the target says it."""
     work = conversion(column.conversion, column.target_type).convert
-    return _refusing_null(work) if column.not_null and column.on_unfit == "skip_row" else work
+    return _refusing_null(work) if column.not_null and column.on_unfit == SKIP_ROW else work
 
 
 def row_converter(table: TablePlan) -> Callable[[Row], tuple[str | None, ...] | None]:
     """A function from a row of `table.loaded_columns`, in that order, to its converted texts.
 
-    It gives None for a row that the plan leaves out (on_unfit 'skip_row') and raises RowUnfit where the plan has no
-    answer: the data has changed since it was made.
+    It gives None for a row that the plan leaves out (on_unfit other than 'fail') and raises RowUnfit where the plan has
+    no answer: the data has changed since it was made.
     """
-    columns = [(_of_column(column), column.name, column.on_unfit == "skip_row") for column in table.loaded_columns]
+    columns = [(_of_column(column), column.name, column.on_unfit == SKIP_ROW) for column in table.loaded_columns]
+    narrow = any(column.on_unfit == SKIP_WIDE_ROW for column in table.loaded_columns)
+    width = least_width(table.loaded_columns)
 
     def convert(row: Row) -> tuple[str | None, ...] | None:
         out: list[str | None] = []
@@ -223,6 +206,6 @@ def row_converter(table: TablePlan) -> Callable[[Row], tuple[str | None, ...] | 
                 if may_skip:
                     return None
                 raise RowUnfit(name, error.why) from error
-        return tuple(out)
+        return None if narrow and width(out) > PAGE_ROOM else tuple(out)
 
     return convert

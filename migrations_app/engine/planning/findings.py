@@ -72,7 +72,9 @@ CATALOGUE: dict[str, Kind] = {
     "NULL_IN_PRIMARY_KEY": Kind("A primary key holds NULL, which SQLite lets pass.", ("unique", "skip_rows")),
     "NULLS_BREAK_NOT_NULL": Kind("A NOT NULL column holds NULL: NOT NULL is left out.", ("drop_not_null", "skip_rows")),
     "NAIVE_AS_UTC": Kind("Times without a zone go into a column with one: they are taken as UTC.", ("utc",)),
-    "ROW_TOO_WIDE": Kind("A row doesn't fit a page of PostgreSQL even with its long values apart.", ("skip",)),
+    "ROW_TOO_WIDE": Kind(
+        "A row doesn't fit a page of PostgreSQL even with its long values apart.", ("skip_rows", "skip")
+    ),
     "KEY_TOO_WIDE": Kind("A value may be too wide for an index of PostgreSQL (2,704 bytes).", ("omit", "try")),
     "ROWID_MAY_BE_DATA": Kind("A table has no key but its rowid, which isn't carried over."),
     # Tables and columns
@@ -171,6 +173,10 @@ class Decisions:
         keys = [f"{code}@{'.'.join(part for part in (table, column) if part)}"]
         keys += [] if named else [f"{code}@{table}", code]
         return next((self._choices[key] for key in keys if key in self._choices), "")
+
+    def rehearsed(self) -> Decisions:
+        """The same choices, with findings of their own: to see what a plan would come to."""
+        return Decisions(tuple(self._choices.items()))
 
     def check_places(self, known: Iterable[str]) -> None:
         """Raise Refused when a choice names a table or column that isn't there."""

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from migrations_app.engine.control import Control
+from migrations_app.engine.conversions.row_width import FEWEST_COLUMNS
 from migrations_app.engine.plan import LOAD, SKIP, ColumnPlan, Finding, ObjectPlan, TablePlan
-from migrations_app.engine.planning.findings import INFO, REFUSE, WARN, Decisions
+from migrations_app.engine.planning.findings import INFO, WARN, Decisions
 from migrations_app.engine.planning.plan_foreign_keys import plan_foreign_keys
 from migrations_app.engine.planning.plan_generated import plan_generated
 from migrations_app.engine.planning.plan_merged_keys import refuse_merged_keys
 from migrations_app.engine.planning.plan_objects import ObjectPlanner, TableDraft, by_folded_name, quoted
 from migrations_app.engine.planning.plan_tables import Selection, select_tables
 from migrations_app.engine.planning.plan_views import plan_triggers, plan_views
+from migrations_app.engine.planning.plan_wide_rows import SKIP_ROWS, SKIP_TABLE, ask_for_wide_rows, without_wide_rows
 from migrations_app.engine.planning.typemap import TypeChoice, candidates_for, choose_type, late_candidates
 from migrations_app.engine.profile.profile import ColumnProfile, Profile, TableProfile, profile_source
 from migrations_app.engine.source.schema import SourceColumn, SourceTable
@@ -47,7 +49,8 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
     }
     profile = profile_source(source, [table.name for table in moved], candidates, control)
     profile = _second_look(source, moved, profile, control)
-    selections = [_without_wide(item, profile, decisions) for item in selections]
+    wide = {item.name: _wide_rows(source, item, profile.table(item.name), decisions, control) for item in moved}
+    selections = [_without_wide(item, wide.get(item.table.name, "")) for item in selections]
     moved = [item.table for item in selections if item.rule == LOAD]
     relations = Names()
     table_names = {table.name: _claim_table(relations, table.name, decisions) for table in moved}
@@ -67,7 +70,7 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
         plan_foreign_keys(source, draft, by_name, decisions)
     views = plan_views(source.schema, drafts, relations, decisions)
     triggers = plan_triggers(source.schema.triggers, decisions)
-    made = {draft.source.name: _finish(draft) for draft in drafts}
+    made = {draft.source.name: _finish(draft, wide[draft.source.name]) for draft in drafts}
     tables = tuple(made.get(item.table.name) or skipped(item) for item in selections)
     return Drafted(tables, (*views, *triggers), profile)
 
@@ -92,12 +95,18 @@ def _with_fits(table: TableProfile, more: TableProfile | None) -> TableProfile:
     return replace(table, columns=tuple(columns))
 
 
-def _without_wide(item: Selection, profile: Profile, decisions: Decisions) -> Selection:
-    """Leave out a table with rows too wide for PostgreSQL, if that was chosen."""
-    if item.rule != LOAD or not profile.table(item.table.name).too_wide:
-        return item
-    choice = decisions.ask(_row_too_wide(profile.table(item.table.name)))
-    return Selection(item.table, SKIP, "its rows are too wide; left out, by choice") if choice == "skip" else item
+def _wide_rows(
+    source: Source, table: SourceTable, profile: TableProfile, decisions: Decisions, control: Control
+) -> str:
+    """What was chosen for rows that are too wide. Columns have their types only in a draft: one is made to measure."""
+    if len(table.columns) < FEWEST_COLUMNS:
+        return ""
+    draft = _draft(table, table.name, profile, source.schema.encoding, decisions.rehearsed())
+    return ask_for_wide_rows(source, table, tuple(draft.columns.values()), profile, decisions, control)
+
+
+def _without_wide(item: Selection, choice: str) -> Selection:
+    return Selection(item.table, SKIP, "its rows are too wide; left out, by choice") if choice == SKIP_TABLE else item
 
 
 def skipped(item: Selection) -> TablePlan:
@@ -130,19 +139,6 @@ def _draft(table: SourceTable, target: str, profile: TableProfile, encoding: str
         if not column.hidden:
             _default_and_expression(draft, column, decisions)
     return draft
-
-
-def _row_too_wide(profile: TableProfile) -> Finding:
-    return Finding(
-        "ROW_TOO_WIDE",
-        REFUSE,
-        f"{profile.too_wide} row(s) of {profile.name} don't fit a page of 8 kB, even with long values kept apart.",
-        profile.name,
-        "",
-        profile.too_wide_key,
-        profile.too_wide,
-        ("skip",),
-    )
 
 
 def _claim_column(names: Names, table: SourceTable, column: SourceColumn, decisions: Decisions) -> str:
@@ -259,9 +255,10 @@ def _default(
     return text, ObjectPlan("default", plan.target_name, sql, detail=detail)
 
 
-def _finish(draft: TableDraft) -> TablePlan:
+def _finish(draft: TableDraft, wide: str) -> TablePlan:
     source = draft.source
     columns = tuple(draft.columns[fold(column.name)] for column in source.columns if not column.hidden)
+    columns = without_wide_rows(columns) if wide == SKIP_ROWS else columns
     usable = all(draft.columns[fold(name)].not_null and draft.columns[fold(name)].load for name in source.key)
     return TablePlan(
         name=source.name,

@@ -24,6 +24,7 @@ from migrations_app.engine.planning.plan_existing_columns import candidates_for_
 from migrations_app.engine.planning.plan_existing_keys import plan_keys
 from migrations_app.engine.planning.plan_existing_match import Match, match_tables, twin
 from migrations_app.engine.planning.plan_existing_rules import RowRules
+from migrations_app.engine.planning.plan_wide_rows import SKIP_ROWS, SKIP_TABLE, ask_for_wide_rows, without_wide_rows
 from migrations_app.engine.profile.profile import Candidate, TableProfile, profile_source
 from migrations_app.engine.source.schema import SourceTable
 from migrations_app.engine.source.sqlite_source import Source
@@ -56,6 +57,8 @@ def plan_existing(
         if match.target is not None and match.loaded:
             found_here = profile.table(match.source.name)
             planned = _table(source, match, match.target, matches, found_here, decisions, tried=rules is not None)
+            if planned.is_loaded:
+                planned = _without_wide(source, match.source, planned, found_here, decisions, control)
             if rules is not None and planned.is_loaded:
                 planned = _under_rules(source, match, planned, found_here, decisions, rules, control)
             tables.append(planned)
@@ -101,6 +104,20 @@ def _table(
         objects=objects,
         reason=match.reason,
     )
+
+
+def _without_wide(
+    source: Source,
+    table: SourceTable,
+    planned: TablePlan,
+    profile: TableProfile,
+    decisions: Decisions,
+    control: Control,
+) -> TablePlan:
+    choice = ask_for_wide_rows(source, table, planned.columns, profile, decisions, control)
+    if choice == SKIP_TABLE:
+        return replace(planned, rule=SKIP, objects=(), reason="its rows are too wide; left out, by choice")
+    return replace(planned, columns=without_wide_rows(planned.columns)) if choice == SKIP_ROWS else planned
 
 
 def _under_rules(

@@ -67,13 +67,9 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """too_wide counts rows that no 8 kB page can hold even with all long values stored apart."""
-
     name: str
     rows: int
     columns: tuple[ColumnProfile, ...]
-    too_wide: int = 0
-    too_wide_key: str = ""
 
     def column(self, name: str) -> ColumnProfile:
         for column in self.columns:

@@ -8,7 +8,6 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.profile.column_profile import Candidate, ColumnProfile, Fit, Profile, TableProfile
 from migrations_app.engine.profile.profile_columns import BatchColumn, Room, Tracker, looks_like_number
 from migrations_app.engine.source.affinity import TEXT, affinity
-from migrations_app.engine.source.cells import InvalidText, Row
 from migrations_app.engine.source.row_keys import key_names, row_key_text
 from migrations_app.engine.source.schema import SourceTable
 from migrations_app.engine.source.source_batches import Batch, NeedsCare, careful_batches, quick_batches
@@ -25,10 +24,6 @@ __all__ = [
     "profile_source",
 ]
 
-_WIDE_TABLE = 400  # columns: from here on a row may be too wide for a page of 8 kB
-_TOAST_POINTER = 18
-_SHORT_VALUE = 24  # PostgreSQL moves no value out of line that is smaller than an aligned pointer
-_PAGE_ROOM = 8160 - 24
 _ROOM = 16 * 1024 * 1024  # bytes of texts that are remembered while a table is read
 
 Candidates = Mapping[tuple[str, str], Sequence[Candidate]]
@@ -70,7 +65,6 @@ class _Pass:
             for column in table.columns
             if not column.hidden
         ]
-        self._too_wide, self._too_wide_key = 0, ""
 
     def read(self, batches: Iterator[Batch], total: int, control: Control) -> TableProfile:
         done = 0
@@ -79,7 +73,7 @@ class _Pass:
             done += len(batch.rows)
             control.progress("profile", self._table.name, done, total)
         columns = tuple(tracker.result() for tracker in self._trackers)
-        return TableProfile(self._table.name, done, columns, self._too_wide, self._too_wide_key)
+        return TableProfile(self._table.name, done, columns)
 
     def _take(self, batch: Batch) -> None:
         def key(place: int) -> str:
@@ -88,22 +82,3 @@ class _Pass:
         # What the key takes beside the columns comes last in a row: no tracker is left for it.
         for tracker, cells in zip(self._trackers, zip(*batch.rows, strict=True), strict=False):
             tracker.take(BatchColumn(cells, key))
-        if len(self._trackers) > _WIDE_TABLE:
-            for place, row in enumerate(batch.rows):
-                if _least_width(row[: len(self._trackers)]) > _PAGE_ROOM:
-                    self._too_wide += 1
-                    self._too_wide_key = self._too_wide_key or key(place)
-
-
-def _least_width(row: Row) -> int:
-    """The least bytes that a row takes in its page: null bitmap, numbers, short values, pointers for the long ones."""
-    width = len(row) // 8
-    for cell in row:
-        if isinstance(cell, int | float):
-            width += 8
-        elif cell is not None:
-            size = 1 + len(
-                cell.raw if isinstance(cell, InvalidText) else cell if isinstance(cell, bytes) else cell.encode()
-            )
-            width += size if size <= _SHORT_VALUE else _TOAST_POINTER
-    return width

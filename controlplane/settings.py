@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "axes",
     "controlplane.audit",
     "controlplane.registry",
+    "controlplane.people",
     "controlplane.mail",
     "monitoring_app",
     "migrations_app",
@@ -130,6 +131,8 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+# Of a failed attempt axes keeps what was posted: never a code that still counts, nor what was typed beside it.
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "password", "code", "reason", "note", "csrfmiddlewaretoken"]
 AXES_LOCKOUT_TEMPLATE = "locked.html"
 AXES_CLIENT_IP_CALLABLE = "controlplane.proxies.client_address"
 AUTH_PASSWORD_VALIDATORS = [

@@ -58,6 +58,14 @@ def as_jsonb(cell: Cell) -> str | None:
         raise Unfit(str(error)) from error
 
 
+def strict_jsonb(cell: Cell) -> str | None:
+    """Only what jsonb gives back letter by letter: it keeps no spaces, no order of keys and no spelling of numbers."""
+    text = as_jsonb(cell)
+    if text != as_text(cell):
+        raise Unfit("jsonb spells it otherwise")
+    return text
+
+
 def enum(labels: frozenset[str], cell: Cell) -> str | None:
     if cell is None or (isinstance(cell, str) and cell in labels):
         return cell

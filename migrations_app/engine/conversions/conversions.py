@@ -54,6 +54,7 @@ _SIMPLE: dict[str, Convert] = {
     "interval_microseconds": moments.interval_micro,
     "json": structured.as_json,
     "jsonb": structured.as_jsonb,
+    "jsonb_strict": structured.strict_jsonb,
     "numeric_apart": numbers.numeric_apart,
     "real": numbers.single,
     "tagged_text": texts.tagged,

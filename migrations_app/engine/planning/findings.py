@@ -72,6 +72,9 @@ CATALOGUE: dict[str, Kind] = {
     "NULL_IN_PRIMARY_KEY": Kind("A primary key holds NULL, which SQLite lets pass.", ("unique", "skip_rows")),
     "NULLS_BREAK_NOT_NULL": Kind("A NOT NULL column holds NULL: NOT NULL is left out.", ("drop_not_null", "skip_rows")),
     "NAIVE_AS_UTC": Kind("Times without a zone go into a column with one: they are taken as UTC.", ("utc",)),
+    "JSON_REWRITTEN": Kind(
+        "Texts of JSON go into jsonb, which keeps what they mean, not how they are spelt.", ("rewrite",)
+    ),
     "ROW_TOO_WIDE": Kind(
         "A row doesn't fit a page of PostgreSQL even with its long values apart.", ("skip_rows", "skip")
     ),

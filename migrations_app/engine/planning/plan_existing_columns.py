@@ -11,6 +11,8 @@ from migrations_app.engine.profile.profile import Candidate, ColumnProfile
 from migrations_app.engine.source.schema import SourceColumn, SourceTable
 from migrations_app.engine.target.target_schema import TargetColumn
 
+# Tried only to count values; nothing is converted so.
+_SPELT = Candidate("jsonb_strict", "jsonb", every=True)
 _NAIVE = Candidate("timestamp", "timestamp without time zone", every=True)
 
 
@@ -53,7 +55,8 @@ def candidates_for_target(column: TargetColumn) -> tuple[Candidate, ...]:
     if own is None:
         return (Candidate("verbatim", base_type(column), every=True),)
     found = [own, *(Candidate(way.conversion, own.target_type, every=True) for way in _ways(own))]
-    return tuple(found + ([_NAIVE] if own.conversion == "timestamptz" else []))
+    counting = {"timestamptz": [_NAIVE], "jsonb": [_SPELT]}
+    return tuple(found + counting.get(own.conversion, []))
 
 
 def plan_column(
@@ -80,6 +83,7 @@ def plan_column(
         return _unknown_type(table, column, target, decisions, tried)
     plan = _fitting(table, column, target, own, profile, decisions)
     _naive_times(table, column, own, profile, decisions)
+    _rewritten_json(table, column, own, profile, decisions)
     return _without_null(table, column, target, profile, plan, decisions)
 
 
@@ -191,6 +195,24 @@ def _naive_times(
     if naive > 0:
         message = f"{naive} time(s) in {table.name}.{column.name} name no zone: they are taken as UTC."
         decisions.ask(Finding("NAIVE_AS_UTC", WARN, message, table.name, column.name, count=naive, choices=("utc",)))
+
+
+def _rewritten_json(
+    table: SourceTable, column: SourceColumn, own: Candidate, profile: ColumnProfile, decisions: Decisions
+) -> None:
+    """jsonb keeps what a text means, not how it is written."""
+    spelt, fit = profile.fit(_SPELT.conversion, _SPELT.target_type), profile.fit(own.conversion, own.target_type)
+    if own.conversion != "jsonb" or spelt is None or fit is None or spelt.unfit == fit.unfit:
+        return
+    count = spelt.unfit - fit.unfit
+    message = (
+        f"{count} value(s) of {table.name}.{column.name} are spelt otherwise by jsonb, which keeps no spaces, no order"
+        " of keys and no spelling of numbers (1e2 becomes 100, -0.0 becomes 0.0). The verification compares them as"
+        " jsonb spells them."
+    )
+    key = "" if fit.unfit else spelt.first_key
+    finding = Finding("JSON_REWRITTEN", WARN, message, table.name, column.name, key, count, ("rewrite",))
+    decisions.ask(finding)
 
 
 def _without_null(

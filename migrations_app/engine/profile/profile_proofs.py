@@ -162,6 +162,7 @@ def proofs_for(name: str, target_type: str) -> Proofs:
     )
 
 
+_JSON = ("json", "jsonb", "jsonb_strict")
 _NO_TEXT = frozenset({str, bytes, InvalidText})
 _NO_BYTES = frozenset({bytes, InvalidText})
 _ONLY_TEXT = frozenset({int, float, bytes, InvalidText})
@@ -169,7 +170,8 @@ _REFUSED: dict[str, frozenset[type]] = {
     **dict.fromkeys(("int8_strict", "boolean", "interval_microseconds"), _NO_TEXT | {float}),
     **dict.fromkeys(("epoch", "julian"), _NO_TEXT),
     **dict.fromkeys(("smallint", "integer", "bigint", "double", "real", "numeric", "numeric_rounded"), _NO_BYTES),
-    **dict.fromkeys(("text", "varchar", "char", "verbatim", "json", "jsonb", "boolean_words"), _NO_BYTES),
+    **dict.fromkeys(("text", "varchar", "char", "verbatim", "boolean_words"), _NO_BYTES),
+    **dict.fromkeys(_JSON, _NO_BYTES),
     **dict.fromkeys(("date", "timestamp", "timestamptz", "time", "interval", "enum", "array"), _ONLY_TEXT),
     **dict.fromkeys(("bytea",), frozenset({int, float, str, InvalidText})),
     **dict.fromkeys(("uuid", "uuid_strict"), frozenset({int, float, InvalidText})),
@@ -185,7 +187,7 @@ def _always(values: object) -> bool:
 
 
 def _integers(name: str, word: str, parts: TypeParts) -> Callable[[Integers], bool]:
-    if word in _ANY_NUMBER or word in ("json", "jsonb"):
+    if word in _ANY_NUMBER or word in _JSON:
         return _always
     if word in ("boolean", "boolean_words"):
         return lambda found: found.low >= 0 and found.high <= 1

@@ -77,6 +77,8 @@ def left_out(plan: MovePlan) -> Iterator[str]:
     yield from _listed("Tables in which the target's own rows stay, so that they aren't compared", kept)
     yield from _listed("Columns that the plan leaves out", columns)
     yield from _listed("Tables of which rows with a value that doesn't fit are left out, by choice", thinned)
+    respelt = [f"{f.table}.{f.column}" for f in plan.findings if f.code == "JSON_REWRITTEN"]
+    yield from _listed("Columns whose JSON is compared as jsonb spells it, not as the source does", respelt)
     yield from _listed("Tables of which rows too wide for a page of PostgreSQL are left out, by choice", narrowed)
 
 

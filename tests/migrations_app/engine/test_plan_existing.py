@@ -25,6 +25,7 @@ from migrations_app.engine.target.target_schema import (
 from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.sqlite_files import build
+from tests.migrations_app.engine.whole_moves import again, move, planned
 
 STAMPTZ = "timestamp with time zone"
 
@@ -327,3 +328,37 @@ def test_a_real_schema_is_read_and_planned_against(tmp_path: Path, url: TargetUr
         "jsonb",
         "timestamptz",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"b": 1, "a": 2}',  # the order of keys
+        '{"a":1}',  # spaces
+        "1e2",
+        "-0.0",
+        '"\\u0041"',
+    ],
+)
+def test_json_that_jsonb_spells_otherwise_is_told_and_compared_as_it_spells_it(
+    tmp_path: Path, url: TargetUrl, look: Look, text: str
+) -> None:
+    rows = [("INSERT INTO t VALUES(?, ?)", (number, cell)) for number, cell in enumerate(('{"a": 1}', text, None), 1)]
+    path = build(tmp_path / "t.db", "CREATE TABLE t(id INTEGER PRIMARY KEY, doc TEXT)", rows)
+    look.run("CREATE TABLE t(id bigint PRIMARY KEY, doc jsonb)")
+    plan, result = move(path, url, MODE_EXISTING)
+    found = only(plan, "JSON_REWRITTEN")
+    assert (found.table, found.column, found.row_key, found.count) == ("t", "doc", '{"id": 2}', 1)
+    assert result.equal and any("t.doc" in remark and "jsonb" in remark for remark in result.remarks)
+    look.run("""UPDATE t SET doc = '{"a": 2}' WHERE id = 1""")
+    assert [(each.row_key, each.column) for each in again(path, plan, url).differences] == [('{"id": 1}', "doc")]
+
+
+def test_json_that_stays_as_it_is_is_no_finding(tmp_path: Path, url: TargetUrl, look: Look) -> None:
+    rows = [("INSERT INTO t VALUES(?)", (cell,)) for cell in ('{"a": [1, 2.50]}', "[]", "null", 5)]
+    path = build(tmp_path / "t.db", "CREATE TABLE t(doc JSON)", rows)
+    look.run("CREATE TABLE t(doc jsonb); CREATE SCHEMA kept; CREATE TABLE kept.t(doc json)")
+    plan, result = move(path, url, MODE_EXISTING)
+    assert result.equal and plan.findings == ()
+    with open_source(build(tmp_path / "u.db", "CREATE TABLE t(doc JSON); INSERT INTO t VALUES('{\"a\":1}')")) as source:
+        assert planned(source, url, MODE_EXISTING, schema="kept")[0].findings == ()

@@ -36,6 +36,7 @@ _TYPES = (
 _OTHERS = (
     *(("numeric_rounded", "numeric(4,1)"), ("boolean_words", "boolean"), ("tagged_text", "text"), ("verbatim", "inet")),
     *(("text_bytes:UTF-8", "bytea"), ("text_bytes:UTF-16le", "bytea"), ("int8_strict", "bigint")),
+    ("jsonb_strict", "jsonb"),
     *(("uuid_strict", "uuid"), ("interval_microseconds", "interval"), ('enum:["a","b b"]', "mood")),
     *((f"epoch:{unit}", kind) for unit in ("s", "ms", "us") for kind in _STAMPS),
     ("julian", _STAMPS[1]),

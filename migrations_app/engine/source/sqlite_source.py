@@ -99,6 +99,11 @@ class Address:
     uri: str
     shown: Path
 
+    @property
+    def path(self) -> Path:
+        """Of the file that SQLite has open: where a copy had to be recovered, the copy's."""
+        return Path(urllib.parse.unquote(self.uri.removeprefix("file:").partition("?")[0]))
+
 
 class Source:
     """An open SQLite file. Use as a context manager; `schema` is read once, at the start."""
@@ -253,7 +258,7 @@ class Source:
         other modes our read transaction lets nobody commit.
         """
         committed = self._wal and self.data_version() != self._version
-        return not committed and self.identity == identity == _identity(_address_path(self._uri))
+        return not committed and self.identity == identity == _identity(self.address.path)
 
     def select(self, sql: str, parameters: Sequence[int | float | str | bytes | None] = ()) -> sqlite3.Cursor:
         """A SELECT of the engine's own under the same guards, for ready-made lines. Raises sqlite3.Error."""
@@ -413,10 +418,6 @@ class Source:
             ) from None
 
 
-def _address_path(uri: str) -> Path:
-    return Path(urllib.parse.unquote(uri.removeprefix("file:").partition("?")[0]))
-
-
 def _load_schema(connection: sqlite3.Connection) -> None:
     """Make SQLite parse the schema. With trusted_schema off it refuses files whose indexes use, say, json_extract().
 
@@ -571,7 +572,7 @@ def open_again(address: Address, control: Control) -> Source:
     Whether both see the same snapshot, the other one says: Source.is_alone(). Raises as open_source() does.
     """
     try:
-        source = _open_at(_address_path(address.uri), address.shown, control)
+        source = _open_at(address.path, address.shown, control)
     except sqlite3.Error as error:
         raise translate_error(address.shown, error, "opening it once more") from error
     source.keep_pages(_FEW_PAGES)

@@ -8,6 +8,7 @@ another worker sends it once more, with the same Message-ID, since a mail too ma
 from __future__ import annotations
 
 import logging
+import smtplib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,5 +124,5 @@ def pause_after(attempts: int) -> int:
 def _close(connection: BaseEmailBackend) -> None:
     try:
         connection.close()
-    except Exception as error:  # the mails are written down; a server that can't say good-bye changes nothing
+    except (smtplib.SMTPException, OSError) as error:  # what was taken is written down already
         logger.info("the connection to the mail server was not closed cleanly (%s)", type(error).__name__)

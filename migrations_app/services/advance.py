@@ -16,6 +16,7 @@ from migrations_app.models.states import (
     RunState,
     StepState,
 )
+from migrations_app.services.announcements import announce
 from migrations_app.services.transitions import change_run
 
 WORK = "migrations_app.work"
@@ -63,6 +64,7 @@ def hold(*, run: MigrationRun, reason: str, now: datetime) -> None:
     """Stop here and say why; a person decides how it goes on."""
     back = run.state == RunState.ROLLING_BACK
     change_run(run, RunState.HELD, at=now, held_reason=reason)
+    announce("rollback_held" if back else "run_held", run, "system", {"back": back})
     record(
         action="rollback.held" if back else "run.held",
         actor="system",
@@ -84,6 +86,7 @@ def _open_gate(run: MigrationRun, step: RunStep, now: datetime) -> None:
         change_run(run, RunState.WAITING, at=now)
     if opened:
         RunStep.objects.filter(pk=step.pk).update(started_at=now)
+        announce("gate_opened", run, "system", {"gate": step.gate.code})
         record(
             action="gate.opened",
             actor="system",
@@ -108,6 +111,7 @@ def _finish(run: MigrationRun, now: datetime) -> None:
         action = "run.completed"
     else:
         return
+    announce("rolled_back" if action == "run.rolled_back" else "run_finished", run, "system")
     record(
         action=action,
         actor="system",

@@ -14,6 +14,7 @@ from migrations_app.models import Approval, Gate, MigrationRun, RunStep
 from migrations_app.models.states import ApprovalState, GateCode, GateState, RunState, StepState
 from migrations_app.services import gate_view as views
 from migrations_app.services.advance import advance_run
+from migrations_app.services.announcements import announce
 from migrations_app.services.errors import Forbidden, ServiceRefused, Stale
 from migrations_app.services.evidence import digest_of, evidence_digest, evidence_of
 from migrations_app.services.gate_conditions import missing_conditions
@@ -114,6 +115,7 @@ def refuse_gate(*, actor: Any, gate: Gate, role: str, reason: str) -> None:
         )
         to = RunState.DRAFT if gate.code == GateCode.PLAN else RunState.HELD
         change_run(run, to, at=now, held_reason=f"{gate.get_code_display()} was refused: {reason.strip()}")
+        announce("gate_refused", run, actor, {"gate": gate.code, "reason": reason.strip()})
         record(
             action="gate.refused",
             actor=actor,
@@ -141,6 +143,8 @@ def withdraw_approval(*, actor: Any, approval: Approval, reason: str) -> None:
             raise Stale("The signature has been used or has ended.")
         run = approval.gate.run
         touch_run(run.pk)
+        facts = {"gate": approval.gate.code, "signer": approval.user_name, "role": approval.role, "withdrawn": True}
+        announce("signature_ended", run, actor, {**facts, "reason": reason.strip()})
         record(
             action="gate.withdrawn",
             actor=actor,
@@ -156,6 +160,7 @@ def open_plan_gate(run: MigrationRun, now: datetime) -> None:
     """Gate 1 opens when a run is submitted. Call inside the transaction of the submission."""
     Gate.objects.filter(run=run, code=GateCode.PLAN).update(state=GateState.OPEN, opened_at=now, decided_at=None)
     RunStep.objects.filter(run=run, name="gate_plan").update(started_at=now)
+    announce("gate_opened", run, "system", {"gate": GateCode.PLAN.value})
 
 
 def ask_for_go_again(*, run: MigrationRun, now: datetime) -> None:
@@ -187,6 +192,7 @@ def _pass(gate: Gate, now: datetime) -> None:
         change_run(run, RunState.APPROVED, at=now)
     else:
         change_run(run, RunState.RUNNING, at=now)
+    announce("gate_passed", run, "system", {"gate": gate.code})
     record(
         action="run.approved" if gate.code == GateCode.PLAN else "gate.passed",
         actor="system",

@@ -11,6 +11,7 @@ from controlplane.audit.trail import record
 from controlplane.registry.models import Membership
 from migrations_app.models import Approval, Gate, MigrationRun
 from migrations_app.models.states import ApprovalState, GateCode, GateState, StepState
+from migrations_app.services.announcements import announce
 from migrations_app.services.evidence import digest_of, evidence_of, what_changed
 from migrations_app.services.transitions import touch_run
 
@@ -26,13 +27,19 @@ def expiry_of(gate: Gate, now: datetime) -> datetime:
     return min(latest, closes) if gate.code == GateCode.GO and closes is not None else latest
 
 
-def lapse(*, approval: Approval, reason: str, now: datetime) -> bool:
-    """End a signature, visibly and with the reason. False when it had ended already. Call inside a transaction."""
+def lapse(*, approval: Approval, reason: str, now: datetime, ask: bool = False) -> bool:
+    """End a signature, visibly and with the reason. False when it had ended already. Call inside a transaction.
+
+    ask: the gate still waits for it, so those who can sign are told.
+    """
     ended = Approval.objects.filter(pk=approval.pk, state=ApprovalState.VALID).update(
         state=ApprovalState.LAPSED, ended_at=now, ended_reason=reason
     )
     if ended != 1:
         return False
+    if ask:
+        signer = {"gate": approval.gate.code, "signer": approval.user_name, "role": approval.role, "reason": reason}
+        announce("signature_ended", approval.gate.run, "system", signer)
     _record_lapse(approval, reason)
     return True
 
@@ -43,7 +50,7 @@ def lapse_outdated(*, run: MigrationRun, now: datetime) -> None:
     for approval in valid.select_related("gate__run__application"):
         reason = _why_outdated(approval, run)
         if reason:
-            lapse(approval=approval, reason=reason, now=now)
+            lapse(approval=approval, reason=reason, now=now, ask=True)
 
 
 def lapse_unfit(*, gate: Gate, now: datetime) -> None:
@@ -53,7 +60,7 @@ def lapse_unfit(*, gate: Gate, now: datetime) -> None:
     for approval in valid:
         reason = _why_outdated(approval, gate.run) or _why_over(approval, now)
         if reason:
-            lapse(approval=approval, reason=reason, now=now)
+            lapse(approval=approval, reason=reason, now=now, ask=True)
 
 
 def lapse_all(*, run: MigrationRun, reason: str, now: datetime) -> None:
@@ -70,7 +77,7 @@ def lapse_expired(*, now: datetime) -> None:
         reason = _why_over(approval, now)
         if reason:
             with transaction.atomic():
-                lapse(approval=approval, reason=reason, now=now)
+                lapse(approval=approval, reason=reason, now=now, ask=True)
 
 
 def go_is_over(run: MigrationRun, now: datetime) -> bool:

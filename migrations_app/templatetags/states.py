@@ -112,6 +112,12 @@ LOOKS: dict[str, dict[str, Look]] = {
         "different": Look("Different", "cross", "alarm"),
         "unknown": Look("Not compared", "ring", "quiet"),
     },
+    "mail": {
+        "waiting": Look("Waiting", "ring", "quiet"),
+        "sending": Look("Being sent", "half", "live"),
+        "sent": Look("Sent", "disc", "good"),
+        "failed": Look("Not delivered", "cross", "alarm"),
+    },
     "trail": {
         "ok": Look("Intact", "disc", "good"),
         "broken": Look("Broken", "cross", "alarm"),

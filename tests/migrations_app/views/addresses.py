@@ -17,11 +17,12 @@ OF_A_RUN = (
     "run_verification",
     "run_evidence",
     "run_audit",
+    "run_certificate",
 )
 
 
 def of_everyone() -> list[str]:
-    return [reverse(name) for name in ("runs", "run_new", "applications", "audit")]
+    return [reverse(name) for name in ("runs", "run_new", "applications", "audit", "mail_settings")]
 
 
 def of_run(run: MigrationRun) -> list[str]:

@@ -17,7 +17,7 @@ from tests import factories as make
 from tests.migrations_app.views import addresses
 
 SignIn = Callable[[User], Client]
-WITHOUT_PAGE = {"login", "logout", "theme", "plan_choose", "audit_verify", "audit_export"}
+WITHOUT_PAGE = {"login", "logout", "theme", "plan_choose", "audit_verify", "audit_export", "mail_again"}
 
 
 @pytest.mark.parametrize("role", ["lead", "second_lead", "ops", "qa", "viewer", "boss"])
@@ -30,7 +30,17 @@ def test_every_page_opens_for_members_and_superusers(
 
 
 def test_the_walk_leaves_no_page_out(who: make.People, loading: MigrationRun) -> None:
-    walked = {"runs", "run_new", "applications", "audit", "run_sign", "run_action", "run_result", "plan"}
+    walked = {
+        "runs",
+        "run_new",
+        "applications",
+        "audit",
+        "mail_settings",
+        "run_sign",
+        "run_action",
+        "run_result",
+        "plan",
+    }
     walked |= {"application", "plan_new", *addresses.OF_A_RUN}
     assert {pattern.name for pattern in urlpatterns} == walked | WITHOUT_PAGE
 

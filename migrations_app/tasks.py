@@ -5,7 +5,9 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
+from migrations_app.services import hosts
 from migrations_app.services.execution import work_on_run
+from migrations_app.services.looks import work_on_look
 from migrations_app.services.plan_making import work_on_plan
 from migrations_app.services.reality import probe_reality
 from migrations_app.services.sweep import sweep
@@ -31,3 +33,13 @@ def probe(run_id: int) -> None:
 @shared_task(name="migrations_app.sweep", ignore_result=True)
 def sweep_task() -> None:
     sweep(now=timezone.now())
+
+
+@shared_task(name="migrations_app.look", ignore_result=True)
+def look(look_id: int) -> None:
+    work_on_look(look_id=look_id)
+
+
+@shared_task(name="migrations_app.describe_host", ignore_result=True)
+def describe_host(host_id: int) -> None:
+    hosts.describe_host(host_id=host_id)

@@ -108,7 +108,11 @@ def application(name: str = "yukyu", **fields: Any) -> Application:
             {"name": "web", "command": f"{name}-web", "order": 1, "port": 8010, "rehearsal_port": 8110},
             {"name": "worker", "command": f"{name}-worker", "order": 2},
         ],
-        "pointing": {"mechanism": "file", "file": f"/srv/{name}/.env", "keys": {}},
+        "pointing": {
+            "mechanism": "file",
+            "file": f"/srv/{name}/.env",
+            "keys": {"DATABASE_URL": {"sqlite": "sqlite:///{path}", "postgresql": "{url}"}},
+        },
         "endpoints": [{"name": "employees", "process": "web", "path": "/api/employees"}],
         "encrypted_columns": [{"table": "genzai", "column": "birth_date", "scheme": "aes-256-gcm", "key_env": "KEY"}],
     }

@@ -27,3 +27,11 @@ class Stale(ServiceRefused):
 
     def __init__(self, message: str) -> None:
         super().__init__("STALE", message, hint="Reload the page and look again.")
+
+
+class FieldsRefused(ServiceRefused):
+    """What was typed can't be so. fields: {place: sentence}; a place is a field, or list.row.field from row 0."""
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__("FIELDS_REFUSED", next(iter(fields.values())), hint="Mend what is marked.", status=400)
+        self.fields = fields

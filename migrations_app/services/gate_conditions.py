@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from migrations_app.models import Gate, MigrationPlan, MigrationRun
 from migrations_app.models.states import GateCode, ItemState, Phase, RunKind, RunState, StepState
+from migrations_app.services.gaps import why_outdated
 
 _FINE = (ItemState.PASSED, ItemState.NOT_APPLICABLE, ItemState.WAIVED)
 
@@ -36,6 +37,8 @@ def fresh_rehearsal(plan: MigrationPlan, now: datetime) -> MigrationRun | None:
         plan__source_schema_digest=plan.source_schema_digest,
         plan__application_version=plan.application_version,
     )
+    if plan.application.described_at is not None:  # what was rehearsed before is not what is described now
+        rehearsals = rehearsals.filter(started_at__gte=plan.application.described_at)
     return rehearsals.order_by("-finished_at").first()
 
 
@@ -46,6 +49,8 @@ def _plan(run: MigrationRun) -> list[str]:
     open_findings = run.plan.findings.filter(severity="refuse", choice="").count()
     if open_findings:
         missing.append(f"{open_findings} findings of the plan still need a choice.")
+    if outdated := why_outdated(run.plan):
+        missing.append(outdated)
     return missing
 
 

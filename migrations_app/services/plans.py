@@ -15,6 +15,7 @@ from migrations_app import doorbell
 from migrations_app.models import MigrationPlan
 from migrations_app.models.states import PlanState
 from migrations_app.services.errors import ServiceRefused
+from migrations_app.services.gaps import PLAN, require_described
 from migrations_app.services.permissions import require_role
 
 MAKE_PLAN = "migrations_app.make_plan"
@@ -43,6 +44,7 @@ def request_plan(
 ) -> MigrationPlan:
     """Ask for a new revision of the application's plan; a worker on its host makes it."""
     role = require_role(actor, application, (Role.OPS, Role.LEAD), "make a plan")
+    require_described(application, PLAN)
     if window_start and window_end and window_start >= window_end:
         raise ServiceRefused("BAD_WINDOW", "The window must end after it starts.", status=400)
     with transaction.atomic():

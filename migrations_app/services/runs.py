@@ -23,6 +23,7 @@ from migrations_app.models.states import (
 from migrations_app.services.advance import advance_run, goes_back
 from migrations_app.services.checklist import create_items
 from migrations_app.services.errors import ServiceRefused, Stale
+from migrations_app.services.gaps import PRODUCTION, REHEARSAL, require_current, require_described
 from migrations_app.services.gate_conditions import fresh_rehearsal
 from migrations_app.services.gates import open_plan_gate
 from migrations_app.services.permissions import require_offer, require_role
@@ -43,6 +44,8 @@ def create_run(*, actor: Any, plan: MigrationPlan, kind: str, strategy: str = St
         raise ServiceRefused(
             "PLAN_NOT_READY", f"{plan} is {plan.get_state_display().lower()}.", hint="Choose a plan that is ready."
         )
+    require_described(plan.application, REHEARSAL if kind == RunKind.REHEARSAL else PRODUCTION)
+    require_current(plan)
     now = timezone.now()
     with transaction.atomic():
         run = MigrationRun.objects.create(
@@ -88,6 +91,7 @@ def create_steps(run: MigrationRun) -> None:
 def submit_run(*, actor: Any, run: MigrationRun) -> None:
     """Freeze the plan and ask for gate 1. Raises ServiceRefused when a finding still needs a choice."""
     role = require_offer(actor, run, "submit")
+    require_current(run.plan)
     now = timezone.now()
     with transaction.atomic():
         submit_plan(actor=actor, plan=run.plan, now=now)
@@ -107,6 +111,7 @@ def submit_run(*, actor: Any, run: MigrationRun) -> None:
 def start_run(*, actor: Any, run: MigrationRun) -> None:
     """Set an approved run, or a rehearsal, going."""
     role = require_offer(actor, run, "start")
+    require_current(run.plan)
     now = timezone.now()
     if run.kind == RunKind.REHEARSAL:
         _require_choices(run.plan)

@@ -19,6 +19,8 @@ from migrations_app.models.states import RUN_ACTIVE, OnLapse, Phase, PlanState, 
 from migrations_app.services.advance import WORK, advance_run, next_step
 from migrations_app.services.break_glass import remind_of_countersignatures
 from migrations_app.services.errors import Stale
+from migrations_app.services.hosts import ring_for_stale
+from migrations_app.services.looks import sweep_looks
 from migrations_app.services.signatures import lapse_expired
 from migrations_app.services.transitions import change_step
 
@@ -41,6 +43,7 @@ def sweep(*, now: datetime) -> dict[str, int]:
         with transaction.atomic():
             doorbell.ring(MAKE_PLAN, plan.pk, plan.application.host_queue)
         rung += 1
+    rung += sweep_looks(now=now) + ring_for_stale(now=now)
     return {"reclaimed": reclaimed, "rung": rung}
 
 

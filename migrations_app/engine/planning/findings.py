@@ -130,8 +130,10 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "TARGET_TRIGGER_SLEEPS": Kind("A trigger of the target doesn't act on the rows that are loaded."),
     "EXTENSION_USED": Kind("The target's schema uses an extension of PostgreSQL."),
-    "CHECK_VIOLATED": Kind("A CHECK of the target would refuse rows.", ("not_valid", "skip")),
-    "RULE_NOT_TRIED": Kind("A CHECK or an index of the target that couldn't be tried beforehand."),
+    "CHECK_VIOLATED": Kind(
+        "A CHECK or an exclusion constraint of the target would refuse rows.", ("not_valid", "skip")
+    ),
+    "RULE_NOT_TRIED": Kind("A rule of the target that couldn't be tried beforehand: a CHECK, an index, an exclusion."),
     "CHILD_NOT_MOVED": Kind("Rows that stay in the target refer to a table whose rows are loaded."),
     "TARGET_KIND": Kind("The target's relation is no ordinary table.", ("skip",)),
 }

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from migrations_app.engine.plan import ColumnPlan, Finding, ObjectPlan
 from migrations_app.engine.planning.findings import REFUSE, WARN, Decisions
-from migrations_app.engine.planning.plan_existing_match import Match
+from migrations_app.engine.planning.plan_existing_match import Match, tell_not_tried
 from migrations_app.engine.planning.plan_foreign_keys import count_orphans
 from migrations_app.engine.source.row_keys import row_key_text
 from migrations_app.engine.source.schema import SourceTable
 from migrations_app.engine.source.sqlite_ddl import fold
 from migrations_app.engine.source.sqlite_source import Source, quote_name
 from migrations_app.engine.target.target_schema import TargetForeignKey, TargetIndex, TargetTable
+
+_NULLS_ALIKE = " NULLS NOT DISTINCT"
 
 
 def plan_keys(
@@ -26,7 +28,11 @@ def plan_keys(
     """Findings on orphans and duplicates; gives the foreign keys that come back NOT VALID, by choice."""
     moved = {column.target_name: column.name for column in columns if column.load}
     for index in target.indexes:
-        if index.unique and not index.where and set(index.columns) <= moved.keys():
+        # The others are rules for rows (target_rules.py); '' stands for an expression.
+        plain = index.unique and not index.where and all(index.columns) and _NULLS_ALIKE not in index.sql
+        if plain and not set(index.columns) <= moved.keys():
+            tell_not_tried(match, f"The target's unique index {index.name}", index.columns, moved.keys(), decisions)
+        elif plain:
             names = [moved[name] for name in index.columns]
             if not _unique_in_source(match.source, names):
                 _duplicates(source, match.source, index, names, decisions)

@@ -6,7 +6,7 @@ Lock, and the two are one column to the application.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -185,3 +185,21 @@ def _version_table(source: Source, table: SourceTable, target: TargetTable, deci
 
 def _text(cell: object) -> str:
     return "" if cell is None else str(cell)
+
+
+def tell_not_tried(
+    match: Match, what: str, columns: Sequence[str], moved: Collection[str], decisions: Decisions
+) -> None:
+    """A rule of the target reads `columns`, not all of which are `moved`.
+
+    One that isn't written holds its default, which the application chose under its rules: nothing to tell, unless the
+    rule reads moved columns too, or the target computes the column from them.
+    """
+    assert match.target is not None
+    computed = {column.name for column in match.target.columns if column.generated}
+    others = [name for name in columns if name not in moved]
+    if len(others) < len(columns) or computed.intersection(others):
+        message = (
+            f"{what} of {match.source.name} could not be tried beforehand: {', '.join(others)} isn't written here."
+        )
+        decisions.ask(Finding("RULE_NOT_TRIED", WARN, message, match.source.name))

@@ -1,4 +1,4 @@
-"""Mode `existing`: would the target's own CHECKs, domains and unclear unique indexes take the source's rows?
+"""Mode `existing`: would the target's own CHECKs, domains, exclusions and unclear unique indexes take the rows?
 
 They are PostgreSQL's expressions, so PostgreSQL is asked: the columns that they read are converted as the load will
 convert them, go into a temporary table, and the expressions are tried on it. All of it is rolled back to a savepoint of
@@ -19,7 +19,7 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.conversions import Unfit, conversion
 from migrations_app.engine.plan import ColumnPlan, Finding, ObjectPlan
 from migrations_app.engine.planning.findings import REFUSE, WARN, Decisions
-from migrations_app.engine.planning.plan_existing_match import Match
+from migrations_app.engine.planning.plan_existing_match import Match, tell_not_tried
 from migrations_app.engine.profile.profile import ColumnProfile, TableProfile
 from migrations_app.engine.source.cells import Row
 from migrations_app.engine.source.row_keys import key_names, row_key_text
@@ -28,7 +28,7 @@ from migrations_app.engine.source.sqlite_source import Source, quote_name
 from migrations_app.engine.target.copy_text import join
 from migrations_app.engine.target.pg_names import qualified, quote
 from migrations_app.engine.target.target import Cursor
-from migrations_app.engine.target.target_rules import CHECK, TEXT, UNIQUE, Rule, read_rules
+from migrations_app.engine.target.target_rules import CHECK, EXCLUDE, TEXT, UNIQUE, Rule, read_rules
 
 _TABLE, _PLACE = "pg_temp.causeway_trial", "causeway_place"
 _FEW = 1000  # combinations of values; so few are tried instead of the rows
@@ -84,8 +84,11 @@ class RowRules:
         loose: list[ObjectPlan] = []
         skip = False
         for rule in self._rules.get(target, ()):
-            if not set(rule.columns) <= moved.keys() or not rule.columns:
-                continue  # a column that isn't written holds its default, which the application chose under its rules
+            if not set(rule.columns) <= moved.keys():
+                tell_not_tried(match, rule.what, rule.columns, moved.keys(), decisions)
+                continue
+            if not rule.columns:
+                continue
             if rule.kind == CHECK and _answered(rule, moved, profile):
                 continue
             used = [moved[name] for name in rule.columns]
@@ -149,11 +152,13 @@ class RowRules:
         self, source: Source, table: SourceTable, target: str, rule: Rule, used: Sequence[ColumnPlan], control: Control
     ) -> _Broken | None:
         names = [column.name for column in used]
-        few = _few(source, table, names) if rule.kind != UNIQUE else None
+        few = _few(source, table, names) if rule.kind not in (UNIQUE, EXCLUDE) else None
         self._fill(target, rule, used, few if few is not None else source.rows(table.name, names), control)
         self._cursor.execute(f"SET LOCAL search_path = {quote(self._schema)}")
         if rule.kind == UNIQUE:
             return self._duplicates(source, table, rule, names)
+        if rule.kind == EXCLUDE:
+            return self._excluded(source, table, rule, names)
         refuses = self._printed_otherwise(rule) if rule.kind == TEXT else f"({rule.sql}) IS FALSE"
         if few is None:
             self._cursor.execute(f"SELECT count(*), min({_PLACE}) FROM {_TABLE} WHERE {refuses}")
@@ -174,11 +179,24 @@ class RowRules:
 
     def _duplicates(self, source: Source, table: SourceTable, rule: Rule, names: Sequence[str]) -> _Broken | None:
         keys = ", ".join(rule.keys)
-        complete = " AND ".join(f"({key}) IS NOT NULL" for key in rule.keys)
+        complete = "true" if rule.nulls_alike else " AND ".join(f"({key}) IS NOT NULL" for key in rule.keys)
         where = f"({rule.sql}) AND {complete}" if rule.sql else complete
         self._cursor.execute(
             f"SELECT count(*), min(first) FROM (SELECT min({_PLACE}) AS first FROM {_TABLE} WHERE {where}"
             f" GROUP BY {keys} HAVING count(*) > 1) twice"
+        )
+        count, place = self._cursor.fetchone()
+        return _Broken(count, _key_at(source, table, names, place)) if count else None
+
+    def _excluded(self, source: Source, table: SourceTable, rule: Rule, names: Sequence[str]) -> _Broken | None:
+        """Rows that stand in the way of one before them, in the order of the load."""
+        taken = f"{_TABLE}_taken"
+        self._cursor.execute(f"CREATE TEMPORARY TABLE {taken.partition('.')[2]} (LIKE {_TABLE})")
+        self._cursor.execute(f"ALTER TABLE {taken} ADD {rule.sql}")
+        self._cursor.execute(f"INSERT INTO {taken} SELECT * FROM {_TABLE} ORDER BY {_PLACE} ON CONFLICT DO NOTHING")
+        self._cursor.execute(
+            f"SELECT count(*), min({_PLACE}) FROM {_TABLE} t"
+            f" WHERE NOT EXISTS (SELECT 1 FROM {taken} o WHERE o.{_PLACE} = t.{_PLACE})"
         )
         count, place = self._cursor.fetchone()
         return _Broken(count, _key_at(source, table, names, place)) if count else None
@@ -286,6 +304,7 @@ def _ask(table: SourceTable, rule: Rule, used: Sequence[ColumnPlan], broken: _Br
         return decisions.ask(finding)
     said = f"{broken.count} row(s)" if broken.count else f"a row, on which it can't be computed ({broken.state})"
     message = f"{rule.what} of {table.name}({', '.join(names)}) would refuse {said}."
-    choices = ("skip",) if rule.of_domain or broken.state else ("not_valid", "skip")
+    only_strict = rule.of_domain or rule.kind == EXCLUDE or broken.state
+    choices = ("skip",) if only_strict else ("not_valid", "skip")
     finding = Finding("CHECK_VIOLATED", REFUSE, message, table.name, column, broken.first_key, broken.count, choices)
     return decisions.ask(finding)

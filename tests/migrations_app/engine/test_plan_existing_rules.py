@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from migrations_app.engine.plan import MODE_EXISTING, SKIP, Finding, MovePlan
@@ -105,6 +106,7 @@ def test_a_rule_that_can_not_be_computed_for_a_row_is_told(planned: Planned) -> 
     ("column", "index"),
     [
         ("v text", "CREATE UNIQUE INDEX one ON t (lower(v))"),
+        ("v text", "CREATE UNIQUE INDEX one ON t (live, lower(v))"),
         ("v text", "CREATE UNIQUE INDEX one ON t (upper(v)) WHERE live"),
         ("v citext", "ALTER TABLE t ADD UNIQUE (v)"),
     ],
@@ -173,3 +175,54 @@ def test_planning_leaves_nothing_in_the_target(planned: Planned, look: Look) -> 
     )
     assert look.rows("SELECT relname::text FROM pg_class WHERE relname LIKE 'causeway%'") == []
     assert look.value("SELECT count(*) FROM t") == 0
+
+
+BOOKED = """CREATE TABLE t(id INTEGER PRIMARY KEY, room INT, since INT, until INT, live INT);
+            INSERT INTO t VALUES(1,7,1,5,1), (2,7,5,9,1), (3,8,2,6,1), (4,7,2,4,0), (5,NULL,1,9,1)"""
+
+
+@pytest.mark.parametrize("when", ["", " DEFERRABLE INITIALLY DEFERRED"])
+def test_rows_that_an_exclusion_constraint_refuses_are_found(planned: Planned, look: Look, when: str) -> None:
+    target = f"""CREATE EXTENSION IF NOT EXISTS btree_gist; DROP TABLE IF EXISTS t;
+        CREATE TABLE t(id bigint PRIMARY KEY, room bigint, since integer, until integer, live boolean,
+            CONSTRAINT booked EXCLUDE USING gist (room WITH =, int4range(since, until) WITH &&) WHERE (live){when})"""
+    assert [finding.code for finding in planned(BOOKED, target).findings] == ["EXTENSION_USED"]
+    worse = f"{BOOKED}; INSERT INTO t VALUES(6, 7, 4, 6, 1), (7, 8, 1, 3, 1), (8, 8, 1, 3, 0)"
+    found = the_only(planned(worse, target))
+    assert (found.code, found.count, found.row_key, found.choices) == ("CHECK_VIOLATED", 2, '{"id": 6}', ("skip",))
+    assert "exclusion constraint booked" in found.message and found.needs_choice
+    look.run(target)
+    with pytest.raises(psycopg2.errors.ExclusionViolation):  # as it is said: row 6 is in the way of row 2
+        look.run("INSERT INTO t VALUES(2, 7, 5, 9, true), (6, 7, 4, 6, true)")
+
+
+def test_a_range_that_can_not_be_computed_is_told(planned: Planned) -> None:
+    source = "CREATE TABLE t(id INTEGER PRIMARY KEY, a INT, b INT); INSERT INTO t VALUES(1, 5, 1)"
+    target = "CREATE TABLE t(id bigint PRIMARY KEY, a int, b int, EXCLUDE USING gist (int4range(a, b) WITH &&))"
+    found = the_only(planned(source, target))
+    assert (found.code, found.choices) == ("CHECK_VIOLATED", ("skip",)) and "22000" in found.message
+
+
+def test_nulls_that_are_alike_are_duplicates(planned: Planned) -> None:
+    source = "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES(1, NULL), (2, 'a')"
+    target = "DROP TABLE IF EXISTS t; CREATE TABLE t(id bigint PRIMARY KEY, v text UNIQUE NULLS NOT DISTINCT)"
+    assert planned(source, target).findings == ()
+    found = the_only(planned(f"{source}; INSERT INTO t VALUES(3, NULL)", target))
+    assert (found.code, found.column, found.row_key) == ("DUPLICATE_KEYS", "v", '{"id": 1}')
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "CHECK (n < most)",
+        "CHECK (twice > 1)",
+        "UNIQUE (twice)",
+        "EXCLUDE USING btree (twice WITH =)",
+    ],
+)
+def test_a_rule_on_columns_that_are_not_written_is_said_not_to_be_tried(planned: Planned, rule: str) -> None:
+    source = "CREATE TABLE t(id INTEGER PRIMARY KEY, n INT); INSERT INTO t VALUES(1, 0), (2, 0)"
+    target = f"""CREATE TABLE t(id bigint PRIMARY KEY, n integer, most integer DEFAULT 5 CHECK (most > 1),
+                                twice integer GENERATED ALWAYS AS (n * 2) STORED, CONSTRAINT rule {rule})"""
+    told = [finding for finding in planned(source, target).findings if finding.code == "RULE_NOT_TRIED"]
+    assert [(found.table, "rule" in found.message) for found in told] == [("t", True)]

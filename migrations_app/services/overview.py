@@ -13,6 +13,7 @@ from migrations_app.models.states import (
     RUN_FINISHED,
     GateState,
     Phase,
+    Price,
     RunKind,
     RunState,
     StepState,
@@ -27,12 +28,18 @@ __all__ = ["headline", "last_safe_moment", "rollback_seconds", "tables", "timeli
 
 @dataclass(frozen=True)
 class Headline:
-    """The answer first, then what it means; tone and shape as in the status component."""
+    """The answer first, then what it means; tone and shape as in the status component.
+
+    safe: can we still go back, in a sentence; '' where that is no question. Its tone is the price's: red where rows
+    would leave, or may.
+    """
 
     answer: str
     meaning: str
     tone: str  # quiet, live, good, care, alarm
     shape: str  # a state of the status table
+    safe: str = ""
+    safe_tone: str = "quiet"
 
 
 @dataclass(frozen=True)
@@ -59,17 +66,17 @@ class TableRow:
 def headline(run: MigrationRun, price: PriceTag | None = None) -> Headline:
     """Where are we, and can we still go back?"""
     step = next_step(run)
-    safe = _safety(run, price)
+    safe, tone = _safety(run, price)
     if run.state == RunState.RUNNING and step is not None:
-        return Headline(_doing(run, step), safe, "live", "running")
+        return Headline(_doing(run, step), "", "live", "running", safe, tone)
     if run.state == RunState.ROLLING_BACK:
         title = step.title if step else "ending"
-        return Headline(f"Rolling back: {title[0].lower()}{title[1:]}", safe, "live", "rolling_back")
+        return Headline(f"Rolling back: {title[0].lower()}{title[1:]}", _way_back(price), "live", "rolling_back")
     if run.state in (RunState.WAITING, RunState.AWAITING_APPROVAL):
         gate = run.gates.filter(state=GateState.OPEN).first()
-        return Headline(_waiting(gate), safe, "live", "waiting")
+        return Headline(_waiting(gate), "", "live", "waiting", safe, tone)
     if run.state == RunState.HELD:
-        return Headline("Held: a person must decide", f"{run.held_reason} {safe}".strip(), "alarm", "held")
+        return Headline("Held: a person must decide", run.held_reason, "alarm", "held", safe, tone)
     return _resting(run, safe)
 
 
@@ -115,15 +122,27 @@ def _waiting(gate: Gate | None) -> str:
     return f"{gate.get_code_display()}: {len(signed)} of {len(names)} signed"
 
 
-def _safety(run: MigrationRun, price: PriceTag | None) -> str:
+def _safety(run: MigrationRun, price: PriceTag | None) -> tuple[str, str]:
+    """The sentence and its tone."""
     if run.kind == RunKind.REHEARSAL:
-        return "A rehearsal: production is not touched."
+        return "A rehearsal: production is not touched.", "quiet"
+    if run.started_at is None:
+        return "Nothing has happened yet: the application is untouched.", "quiet"
     if run.state in RUN_FINISHED or price is None:
-        return ""
-    parts = [f"You can still go back: {price.sentence[0].lower()}{price.sentence[1:]}"]
-    if price.seconds is not None:
-        parts.append(f"About {in_words(price.seconds)}.")
-    return " ".join(parts)
+        return "", "quiet"
+    about = f" About {in_words(price.seconds)}." if price.seconds is not None else ""
+    if price.price != Price.R3:
+        return f"You can still go back: nothing is lost.{about}", "live"
+    if price.rows is None:
+        return f"You can still go back, but what it costs is not known.{about}", "alarm"
+    rows = "1 row leaves" if price.rows == 1 else f"{price.rows:,} rows leave"
+    return f"You can still go back, but {rows} the application.{about}", "alarm"
+
+
+def _way_back(price: PriceTag | None) -> str:
+    if price is None or price.seconds is None:
+        return "It ends on SQLite. How long it takes was not rehearsed."
+    return f"It ends on SQLite. It took {in_words(price.seconds)} in the rehearsal."
 
 
 def timeline(run: MigrationRun, now: datetime | None = None) -> list[TimelineRow]:
@@ -177,7 +196,7 @@ def _phase_state(steps: list[RunStep], *, goes_on: bool) -> str:
 
 def tables(run: MigrationRun) -> list[TableRow]:
     """Per-table progress of the load: what is under way first, then what is to come, then what is done."""
-    step = run.steps.filter(name="load").first()
+    step = next((step for step in run.steps.all() if step.name == "load"), None)
     if step is None:
         return []
     totals: dict[str, int] = dict(run.plan.profile.get("tables", {}))

@@ -62,6 +62,13 @@ def rollback_seconds(run: MigrationRun) -> int | None:
     return max(1, round(seconds)) if seconds is not None else None
 
 
+def rehearsed_downtime(run: MigrationRun) -> int | None:
+    """How long the application was down in the rehearsal, in seconds; None when that was not measured."""
+    rehearsal = run.rehearsal or last_rehearsal(run)
+    seconds = (rehearsal.facts if rehearsal else {}).get("downtime_seconds")
+    return max(1, round(seconds)) if seconds is not None else None
+
+
 def last_safe_moment(run: MigrationRun) -> datetime | None:
     """The end of the window less the rehearsed rollback time; None without a window or a rehearsal."""
     seconds = rollback_seconds(run)

@@ -34,6 +34,13 @@ def status(kind: str, state: str, word: str = "") -> SafeString:
     return format_html('<span class="status tone-{}">{}{}</span>', look.tone, shape(look.shape), word or look.word)
 
 
+@register.simple_tag
+def answer(tone: str, shape_name: str, text: str) -> SafeString:
+    """The answer to a page's question: its heading. The sentence says it, the shape has the colour."""
+    drawing = shape(shape_name)
+    return format_html('<h1 class="page-answer tone-{}">{}<span>{}</span></h1>', tone, drawing, text)
+
+
 @register.filter
 def tone(name: str) -> str:
     """A tone that the stylesheet knows."""

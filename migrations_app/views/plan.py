@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -15,6 +15,7 @@ from migrations_app.models import Finding, MigrationPlan, MigrationRun
 from migrations_app.models.states import PlanState, RunState
 from migrations_app.services import permissions, plans
 from migrations_app.services.errors import ServiceRefused
+from migrations_app.templatetags.causeway import plural
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
 from migrations_app.views.found import visible_application, visible_plan
 
@@ -107,6 +108,7 @@ def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | 
     runs_of_it = run is not None and run.state in (RunState.DRAFT, RunState.CANCELLED, RunState.FAILED)
     return {
         "plan": plan,
+        "head": _head(plan, open_count, tables),
         "application": plan.application,
         "findings": [{"row": finding, "look": _look(finding), "open": _needs_choice(finding)} for finding in findings],
         "open_count": open_count,
@@ -121,6 +123,24 @@ def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | 
         "is_newest": not plan.application.plans.filter(revision__gt=plan.revision).exists(),
         "settings": _settings(plan.settings),
     }
+
+
+def _head(plan: MigrationPlan, open_count: int, tables: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The answer of the page, with its tone and shape."""
+    if plan.state == PlanState.MAKING:
+        return {"tone": "live", "shape": "half", "text": "The plan is being made"}
+    if plan.state == PlanState.REFUSED:
+        return {"tone": "alarm", "shape": "cross", "text": "The plan could not be made"}
+    if open_count:
+        return {
+            "tone": "alarm",
+            "shape": "triangle",
+            "text": f"{plural(open_count, 'finding needs,findings need')} a choice",
+        }
+    moved = [table for table in tables if table["moved"]]
+    rows = sum(table["rows"] or 0 for table in moved)
+    text = f"{plural(len(moved), 'table,tables')} will be moved"
+    return {"tone": "good", "shape": "disc", "text": f"{text}, {plural(rows, 'row,rows')}" if rows else text}
 
 
 def _needs_choice(finding: Finding) -> bool:

@@ -20,11 +20,13 @@ from django.views.decorators.http import require_GET
 from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep, StepLogLine
 from migrations_app.models.states import RUN_ACTIVE, STEP_HOLDS_RUN, GateState, RunKind, RunState, StepState
 from migrations_app.services import gates, overview, permissions, price, schedule
+from migrations_app.services.pace import pace_of, speed_of
 from migrations_app.services.permissions import Offer
 from migrations_app.templatetags.states import look_of
 from migrations_app.views import strip
 from migrations_app.views.common import in_zone, page, polled_run, render_page, run_frame, visible_run
 from migrations_app.views.reality import facts_of
+from migrations_app.views.timetable import tasks_by_phase
 
 POLL_SECONDS = 2
 # Times and prices age without a change of the run: the live part is rendered anew at least this often.
@@ -89,12 +91,13 @@ def live(request: HttpRequest, number: int) -> HttpResponse:
 def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
     """All that the live part shows."""
     now = timezone.now()
+    prefetch_related_objects([run], "steps")  # the timeline goes through them phase by phase
+    steps = list(run.steps.all())
     offers = permissions.offers(request.user, run)
     tag = None if run.is_finished else cached_price(run)
     headline = overview.headline(run, tag)
-    tables = _tables(overview.tables(run) if run.started_at else [], run)
-    limit = schedule.last_safe_moment(run)
-    prefetch_related_objects([run], "steps")  # the timeline goes through them phase by phase
+    limit = None if run.is_finished or run.kind == RunKind.REHEARSAL else schedule.last_safe_moment(run)
+    pace = pace_of(run, steps, now)
     return {
         **run_frame(run, "run"),
         "etag": _etag(request, run),
@@ -108,15 +111,20 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "roll_back": offers["roll_back"],
         "price": tag,
         "limit": limit,
+        "limit_passed": limit is not None and limit <= now,
+        "pace": pace,
+        "too_late": bool(limit and limit > now and pace and pace.verified_at and pace.verified_at > limit),
         "waiting_rollback": run.rollback_requests.filter(state=RollbackRequest.State.WAITING).first(),
         "gate": _open_gate(run, request.user),
         "reality": [] if run.is_finished and run.kind == RunKind.REHEARSAL else facts_of(run.reality),
         "picture": strip.draw(
             overview.timeline(run), now=now, limit=limit, finished=run.is_finished, begin=run.started_at
         ),
+        "timetable": tasks_by_phase(steps, now),
         "down_seconds": _down_seconds(run, now),
+        "down_planned": schedule.rehearsed_downtime(run) if run.kind == RunKind.PRODUCTION else None,
         "planned_from": run.rehearsal_id,
-        **tables,
+        **_tables(overview.tables(run) if run.started_at else [], run, now),
         **_log(run),
     }
 
@@ -170,7 +178,7 @@ def _open_gate(run: MigrationRun, user: Any) -> gates.GateView | None:
     return gates.gate_view(gate, user)
 
 
-def _tables(rows: Sequence[Any], run: MigrationRun) -> dict[str, Any]:
+def _tables(rows: Sequence[Any], run: MigrationRun, now: datetime) -> dict[str, Any]:
     """Loading ones first, then those to come, then the largest of the loaded."""
     order = {"running": 0, "loading": 0, "pending": 1}
     ranked = sorted(rows, key=lambda row: (order.get(row.state, 2), -row.total, row.name))
@@ -178,7 +186,10 @@ def _tables(rows: Sequence[Any], run: MigrationRun) -> dict[str, Any]:
     total = sum(row.total for row in rows)
     loaded = sum(1 for row in rows if order.get(row.state, 2) == 2)
     loading = sum(1 for row in rows if order.get(row.state, 2) == 0)
+    load = next((step for step in run.steps.all() if step.name == "load"), None)
     return {
+        "speed": speed_of(load, done, total, now),
+        "load_planned": load.planned_seconds if load else None,
         "tables": ranked[:SHOWN_TABLES],
         "tables_hidden": max(0, len(ranked) - SHOWN_TABLES),
         "tables_loaded": loaded,

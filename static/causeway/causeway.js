@@ -96,6 +96,17 @@
     }
     tick();
   }
+  /* What was unfolded stays so when the live part is exchanged. */
+  var unfolded = [];
+  document.body.addEventListener("htmx:beforeSwap", function () {
+    unfolded = Array.prototype.map.call(document.querySelectorAll("#live details[open][id]"), function (fold) { return fold.id; });
+  });
+  document.body.addEventListener("htmx:afterSwap", function () {
+    unfolded.forEach(function (id) {
+      var fold = document.getElementById(id);
+      if (fold) { fold.open = true; }
+    });
+  });
   document.body.addEventListener("htmx:afterRequest", function (event) {
     var answer = event.detail.xhr.status;
     if ((answer >= 200 && answer < 300) || answer === 304) { setTimeout(hear, 0); }

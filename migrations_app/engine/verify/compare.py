@@ -14,6 +14,7 @@ from migrations_app.engine.export.export_reader import Export
 from migrations_app.engine.plan import MovePlan, TablePlan
 from migrations_app.engine.source.cells import Row
 from migrations_app.engine.source.schema import SourceSchema
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target import ledger
 from migrations_app.engine.target.copy_text import LineWriter
 from migrations_app.engine.target.ledger import ObjectRecord
@@ -22,11 +23,13 @@ from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare_constraints import compare_sequences, count_orphans
 from migrations_app.engine.verify.compare_encrypted import check_encrypted
 from migrations_app.engine.verify.compare_objects import judged_objects
-from migrations_app.engine.verify.compare_plan import Comparable, comparable, compare_with_source, left_out, unanswered
+from migrations_app.engine.verify.compare_plan import comparable, compare_with_source, left_out, unanswered
 from migrations_app.engine.verify.compare_rows import Difference, Differences, TableCheck, TableComparison
 from migrations_app.engine.verify.compare_schema import SchemaCheck, compare_schema
+from migrations_app.engine.verify.compare_shares import equal_tables
 from migrations_app.engine.verify.decrypt import DecryptCheck
 
+JOBS = 2  # processes that compare the rows of a large source
 LIMIT = 100  # differences that are listed a table; all are counted
 
 _Result = TypeVar("_Result")
@@ -75,6 +78,7 @@ def verify(
     environment: Mapping[str, str] | None = None,
     changed_keys: Collection[tuple[str, str]] = (),
     limit: int = LIMIT,
+    jobs: int = JOBS,
 ) -> VerifyResult:
     """Compare everything. `environment` holds the keys of encrypted columns by the name that the plan gives.
 
@@ -87,7 +91,7 @@ def verify(
     rows the target keeps (schema versions, tables kept by choice), since no row of the source was meant to be there.
     """
     control = control or Control()
-    run = _Verification(source, plan, url, control, environment or {}, changed_keys, limit)
+    run = _Verification(source, plan, url, control, environment or {}, changed_keys, limit, jobs)
     return run.result()
 
 
@@ -101,9 +105,10 @@ class _Verification:
         environment: Mapping[str, str],
         changed_keys: Collection[tuple[str, str]],
         limit: int,
+        jobs: int,
     ) -> None:
         self.source, self.plan, self.url, self.control = source, plan, url, control
-        self.environment, self.changed_keys, self.limit = environment, changed_keys, limit
+        self.environment, self.changed_keys, self.limit, self.jobs = environment, changed_keys, limit, jobs
         self.found = Differences(limit * 10)
         self.of_objects: list[Difference] = []  # those that no limit cuts
         self.tables: list[TableCheck] = []
@@ -163,21 +168,41 @@ class _Verification:
         return schema
 
     def _rows(self, connection: Connection, schema: SchemaCheck) -> None:
-        retyped = {(each.table, each.column) for each in schema.differences if each.kind == "type_changed"}
-        for table in self.plan.tables:
-            if not table.is_loaded:
-                continue
-            if not schema.actual.has(table.target_name):
-                self.tables.append(TableCheck(table.name, table.target_name, 0, 0, 0, 1))
-                continue
-            columns = self._source_columns(table.name)
-            target = schema.actual.table(table.target_name)
-            prepared = comparable(table, columns, target, {name for of, name in retyped if of == table.name})
-            self._not_held(table, columns)
-            for name in prepared.unproved:
-                self.inconclusive.append(f"{table.name}.{name}: the target generates a type that can't be compared")
-            if prepared.table.columns:
-                self._table(connection, prepared)
+        found = [
+            each
+            for table in self.plan.tables
+            if table.is_loaded and (each := self._prepared(table, schema, connection))
+        ]
+        comparisons = [each for each in found if isinstance(each, TableComparison)]
+        equal = self._equal(comparisons, connection)
+        for each in found:
+            if isinstance(each, TableCheck):
+                self.tables.append(each)
+            else:
+                self._table(connection, each, equal.get(each.table.name))
+
+    def _prepared(
+        self, table: TablePlan, schema: SchemaCheck, connection: Connection
+    ) -> TableComparison | TableCheck | None:
+        """How the table is compared; its result, where the target hasn't got it; None for one without columns."""
+        if not schema.actual.has(table.target_name):
+            return TableCheck(table.name, table.target_name, 0, 0, 0, 1)
+        retyped = {
+            each.column for each in schema.differences if (each.table, each.kind) == (table.name, "type_changed")
+        }
+        columns = self._source_columns(table.name)
+        prepared = comparable(table, columns, schema.actual.table(table.target_name), retyped)
+        self._not_held(table, columns)
+        for name in prepared.unproved:
+            self.inconclusive.append(f"{table.name}.{name}: the target generates a type that can't be compared")
+        return self._comparison(connection, prepared.table) if prepared.table.columns else None
+
+    def _equal(self, comparisons: Sequence[TableComparison], connection: Connection) -> dict[str, int]:
+        """Rows by table of those that the quick proof finds equal."""
+        if not isinstance(self.source, Source):
+            return {}
+        shares = [share for each in comparisons for share in each.shares(self.source)]
+        return equal_tables(self.source, shares, connection, self.url, self.control, jobs=self.jobs)
 
     def _not_held(self, table: TablePlan, columns: Collection[str]) -> None:
         """An export holds what is loaded, and no values that the target computes itself."""
@@ -193,15 +218,15 @@ class _Verification:
         found = next((table for table in self.source.schema.tables if table.name == name), None)
         return frozenset(column.name for column in found.columns) if found else frozenset()
 
-    def _table(self, connection: Connection, prepared: Comparable) -> None:
+    def _table(self, connection: Connection, comparison: TableComparison, equal: int | None) -> None:
         try:
-            check, differences = self._compare(connection, prepared.table)
+            check, differences = comparison.run() if equal is None else comparison.equal(equal)
         except Failed as error:
             if error.code != "VALUE_UNFIT":
                 raise
             # The source has come to hold what its column can't: that is a difference, and the others are to be seen.
-            unfit = self._unfit(prepared.table)
-            check, differences = self._compare(connection, _leaving_out_unfit(prepared.table))
+            unfit = self._unfit(comparison.table)
+            check, differences = self._comparison(connection, _leaving_out_unfit(comparison.table)).run()
             for each in unfit.kept:
                 self.found.add(each)
             self.found.count += unfit.count - len(unfit.kept)
@@ -212,10 +237,8 @@ class _Verification:
         self.found.count += differences.count - len(differences.kept)
         self.control.progress("verify", check.name, check.rows, check.rows)
 
-    def _compare(self, connection: Connection, table: TablePlan) -> tuple[TableCheck, Differences]:
-        return TableComparison(
-            self.source, self.plan, table, connection, self.control, self.changed_keys, self.limit
-        ).run()
+    def _comparison(self, connection: Connection, table: TablePlan) -> TableComparison:
+        return TableComparison(self.source, self.plan, table, connection, self.control, self.changed_keys, self.limit)
 
     def _unfit(self, table: TablePlan) -> Differences:
         """The cells of the source that their columns can't hold ('unfit')."""

@@ -1,4 +1,4 @@
-"""The quick proof that a table is equal: both sides print it in the order of its key, and the bytes are the same.
+"""The quick proof that rows are equal: both sides print them in the order of the key, and the bytes are the same.
 
 SQLite writes its rows as PostgreSQL prints them (printed_sql.py), a thousand at a time. No cell becomes a Python
 object. It only ever says "equal" or "not shown to be": what differs, and where, the careful way finds out.
@@ -7,7 +7,8 @@ object. It only ever says "equal" or "not shown to be": what differs, and where,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import psycopg2
 
@@ -26,30 +27,43 @@ _REPORT_EVERY = 20  # blocks
 _MASK = 2**256 - 1
 
 
-class Printing:
-    """Both sides of one table as CSV: the blocks that SQLite writes, and the COPY that prints the same."""
+@dataclass(frozen=True)
+class Share:
+    """Rows of a table that are compared by themselves: those of `part`, and `select` gives them from the target.
 
-    def __init__(self, source: Source, table: TablePlan, select: str) -> None:
-        self.table = source.schema.table(table.name)
-        cells = printed_cells(source, self.table.kind, table.loaded_columns)
-        columns = zip(table.loaded_columns, cells, strict=True)
-        quoted = [quote(column.target_name) for column, cell in columns if cell.quoted]
+    `select` names the target's columns in the plan's order; its rows are in the order of the key, where `ordered`.
+    """
+
+    table: TablePlan
+    part: Part
+    select: str
+    ordered: bool
+
+
+class Printing:
+    """Both sides of a share as CSV: the blocks that SQLite writes, and the COPY that prints the same."""
+
+    def __init__(self, source: Source, share: Share) -> None:
+        self.share, self.table = share, source.schema.table(share.table.name)
+        planned = share.table.loaded_columns
+        cells = printed_cells(source, self.table.kind, planned)
+        quoted = [quote(column.target_name) for column, cell in zip(planned, cells, strict=True) if cell.quoted]
         force = f", FORCE_QUOTE ({', '.join(quoted)})" if quoted else ""
-        self.copy_sql = f"COPY ({select}) TO STDOUT WITH ({OPTIONS}{force})"
+        self.copy_sql = f"COPY ({share.select}) TO STDOUT WITH ({OPTIONS}{force})"
         self.reader = LineReader(source, self.table, export_line([cell.sql for cell in cells]), checked=True)
 
-    def blocks(self, *, ordered: bool) -> Iterator[Block]:
+    def blocks(self) -> Iterator[Block]:
         """In the order of the key, or in any; by rowid where that will do, so that SQLite makes whole blocks."""
-        if not self.table.rowid_name or (ordered and self.table.rowid_alias is None):
+        if not self.table.rowid_name or (self.share.ordered and self.table.rowid_alias is None):
             yield from self.reader.in_order_of_key()
             return
-        part = Part(self.table.name, 0)
+        part = self.share.part
         while True:
             block, last = self.reader.block(part)
             if not block.rows:
                 return
             yield block
-            part = Part(self.table.name, 0, last)
+            part = Part(part.table, part.number, last, part.last)
 
 
 def can_print(source: Source, table: TablePlan) -> bool:
@@ -58,57 +72,56 @@ def can_print(source: Source, table: TablePlan) -> bool:
     return fit and can_write_lines(source, source.schema.table(table.name))
 
 
-def equal_rows(source: Source, table: TablePlan, connection: Connection, select: str, control: Control) -> int | None:
-    """How many rows the table has, if it is equal; None where that isn't shown.
-
-    `select` gives the target's columns in the plan's order, its rows in the order of the key. Raises Failed, Cancelled.
-    """
-    if not can_print(source, table):
-        return None
-    printing = Printing(source, table, select)
-    rows = 0
-    with BytesOut(connection, printing.copy_sql, f"reading table {table.target_name}") as theirs:
-        try:
-            for number, block in enumerate(printing.blocks(ordered=True), start=1):
-                ours = csv_lines(block.raw)
-                if ours is None or theirs.read(len(ours)) != ours:
-                    control.checkpoint()
-                    return None
-                rows += block.rows
-                if number % _REPORT_EVERY == 0:
-                    control.progress("verify", table.name, rows, 0)
-        except NotByLines:
-            control.checkpoint()
-            return None
-        return None if theirs.read(1) else rows
-
-
-def equal_in_any_order(
-    source: Source, table: TablePlan, connection: Connection, select: str, control: Control
+def rows_if_equal(
+    source: Source, share: Share, connection: Connection, control: Control, tell: Callable[[int], None]
 ) -> int | None:
-    """equal_rows() for a table whose rows nothing tells apart: the same lines, each as often, in whatever order."""
-    if not can_print(source, table):
+    """How many rows the share has, if it is equal; None where that isn't shown. Raises Failed, Cancelled.
+
+    `tell` is called now and then with how many of them have been looked at.
+    """
+    if not can_print(source, share.table):
         return None
-    printing = Printing(source, table, select)
-    ours, theirs = _Sum(), _Sum()
+    compare = _in_order if share.ordered else _in_any_order
     try:
-        for number, block in enumerate(printing.blocks(ordered=False), start=1):
-            for line in _csv_of_each(block):
-                if line is None:
-                    return None
-                ours.write(line)
-            if number % _REPORT_EVERY == 0:
-                control.progress("verify", table.name, ours.rows, 0)
+        return compare(Printing(source, share), connection, control, tell)
     except NotByLines:
         control.checkpoint()
         return None
+
+
+def _in_order(printing: Printing, connection: Connection, control: Control, tell: Callable[[int], None]) -> int | None:
+    rows = 0
+    with BytesOut(connection, printing.copy_sql, f"reading table {printing.share.table.target_name}") as theirs:
+        for number, block in enumerate(printing.blocks(), start=1):
+            ours = csv_lines(block.raw)
+            if ours is None or theirs.read(len(ours)) != ours:
+                control.checkpoint()
+                return None
+            rows += block.rows
+            if number % _REPORT_EVERY == 0:
+                tell(rows)
+        return None if theirs.read(1) else rows
+
+
+def _in_any_order(
+    printing: Printing, connection: Connection, control: Control, tell: Callable[[int], None]
+) -> int | None:
+    """For rows that nothing tells apart: the same lines, each as often, in whatever order."""
+    ours, theirs = _Sum(), _Sum()
+    for number, block in enumerate(printing.blocks(), start=1):
+        for line in _csv_of_each(block):
+            if line is None:
+                return None
+            ours.write(line)
+        if number % _REPORT_EVERY == 0:
+            tell(ours.rows)
     control.checkpoint()
     try:
         with connection.cursor() as cursor:
             cursor.copy_expert(printing.copy_sql, theirs)
     except psycopg2.Error as error:
         control.checkpoint()
-        raise database_failed(error, f"reading table {table.target_name}") from None
+        raise database_failed(error, f"reading table {printing.share.table.target_name}") from None
     return ours.rows if (ours.rows, ours.total) == (theirs.rows, theirs.total) else None
 
 

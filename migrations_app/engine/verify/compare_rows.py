@@ -1,8 +1,8 @@
 """Every cell of a table: the source's rows, converted, against what the target prints, merged by key.
 
-Ways, each correct, tried in this order: (1) both sides in key order, bytes against bytes (compare_blocks.py), or, from
-an export, line against line; (2) where they aren't equal, the table again, merged by key; (3) where the
-two sides don't sort alike, or no column tells rows apart, both are sorted in a scratch file first.
+Ways, each correct, tried in this order: (1) both sides in key order, bytes against bytes (compare_shares.py, before we
+are asked), or, from an export, line against line; (2) where they aren't equal, the table again, merged by key;
+(3) where the two sides don't sort alike, or no column tells rows apart, both are sorted in a scratch file first.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from typing import Any, Protocol
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.conversions import conversion
 from migrations_app.engine.errors import Failed
+from migrations_app.engine.export.source_lines import Part, parts
 from migrations_app.engine.plan import MovePlan, TablePlan
 from migrations_app.engine.source.cells import Row
 from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target.copy_text import LineWriter, join, split
 from migrations_app.engine.target.pg_names import qualified, quote
 from migrations_app.engine.target.target import Connection
-from migrations_app.engine.verify.compare_blocks import equal_in_any_order, equal_rows
+from migrations_app.engine.verify.compare_blocks import Share
 from migrations_app.engine.verify.copy_out import LinesOut
 
 _INTEGERS = ("smallint", "integer", "bigint")
@@ -119,10 +120,16 @@ class TableComparison:
             position for position, column in enumerate(table.loaded_columns) if column.target_type in _INTEGERS
         }
 
+    def equal(self, rows: int) -> tuple[TableCheck, Differences]:
+        """The result for a table that was shown to be equal."""
+        return self._check(rows, rows, Differences(0), 0), Differences(self.limit)
+
     def run(self) -> tuple[TableCheck, Differences]:
-        rows = self._rows_if_equal()
-        if rows is not None:
-            return self._check(rows, rows, Differences(0), 0), Differences(self.limit)
+        """Cell by cell, or, from an export, line by line first."""
+        if self.keys and not isinstance(self.source, Source):
+            rows = self._line_by_line()
+            if rows is not None:
+                return self.equal(rows)
         if self.keys:
             try:
                 return self._merge(self._source_lines(), self._target_lines)
@@ -132,11 +139,28 @@ class TableComparison:
 
     # The first way
 
-    def _rows_if_equal(self) -> int | None:
-        if isinstance(self.source, Source):
-            equal = equal_rows if self.keys else equal_in_any_order
-            return equal(self.source, self.table, self.connection, self._select(ordered=True), self.control)
-        return self._line_by_line() if self.keys else None
+    def shares(self, source: Source) -> list[Share]:
+        """The table in shares of rows, cut by the key where that is an integer on both sides; else in one."""
+        found = parts(source, self.table.name) if self._is_cut(source) else (Part(self.table.name, 0),)
+        return [
+            Share(self.table, part, self._select(ordered=True, where=self._bounds(part)), bool(self.keys))
+            for part in found
+        ]
+
+    def _is_cut(self, source: Source) -> bool:
+        alias = source.schema.table(self.table.name).rowid_alias
+        key = [self.writer.columns[position] for position in self.keys]
+        return key == [alias] and self.keys[0] in self.integers
+
+    def _bounds(self, part: Part) -> str:
+        """Together the parts of a table take in every row that the target may hold, NULL in its key included."""
+        if part.after is None and part.last is None:
+            return ""
+        name = quote(self.writer.target_columns[self.keys[0]])
+        above = "" if part.after is None else f"{name} > {part.after}"
+        if part.last is None:
+            return f" WHERE {above} OR {name} IS NULL"
+        return f" WHERE {name} <= {part.last}{above and f' AND {above}'}"
 
     def _line_by_line(self) -> int | None:
         """How many rows, when every line is equal, else None."""
@@ -157,9 +181,9 @@ class TableComparison:
             if texts is not None:
                 yield texts
 
-    def _select(self, *, ordered: bool) -> str:
+    def _select(self, *, ordered: bool, where: str = "") -> str:
         columns = ", ".join(quote(name) for name in self.writer.target_columns)
-        sql = f"SELECT {columns} FROM {qualified(self.plan.target_schema, self.table.target_name)}"
+        sql = f"SELECT {columns} FROM {qualified(self.plan.target_schema, self.table.target_name)}{where}"
         if ordered and self.keys:
             sql += f" ORDER BY {', '.join(self._order(position) for position in self.keys)}"
         return sql

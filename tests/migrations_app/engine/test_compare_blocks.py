@@ -3,7 +3,9 @@
 import itertools
 import json
 import sqlite3
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +13,13 @@ from migrations_app.engine.conversions.conversions import Unfit, conversion
 from migrations_app.engine.export import source_lines
 from migrations_app.engine.load.copy_direct import csv_lines
 from migrations_app.engine.plan import ColumnPlan
+from migrations_app.engine.side_process import SideProcess
 from migrations_app.engine.source.line_sql import export_line
 from migrations_app.engine.source.sqlite_source import open_source
 from migrations_app.engine.target.target_url import TargetUrl
-from migrations_app.engine.verify import compare_rows
+from migrations_app.engine.verify import compare_shares
 from migrations_app.engine.verify.compare import verify
-from migrations_app.engine.verify.compare_blocks import equal_in_any_order, equal_rows
+from migrations_app.engine.verify.compare_blocks import rows_if_equal
 from migrations_app.engine.verify.printed_sql import printed_cells
 from tests.migrations_app.engine.artefacts import execute
 from tests.migrations_app.engine.moves import Look
@@ -141,10 +144,10 @@ def test_equal_tables_of_every_kind_are_seen_equal_without_a_look_at_each_cell(
     answers: list[int | None] = []
 
     def watched(*arguments: object) -> int | None:
-        answers.append(equal_rows(*arguments))  # type: ignore[arg-type]
+        answers.append(rows_if_equal(*arguments))  # type: ignore[arg-type]
         return answers[-1]
 
-    monkeypatch.setattr(compare_rows, "equal_rows", watched)
+    monkeypatch.setattr(compare_shares, "rows_if_equal", watched)
     with open_source(path) as source:
         assert verify(source, plan, url).equal
         assert answers == [5, 400]
@@ -162,18 +165,25 @@ CHANGES = {
     "a letter": "UPDATE t SET note = note || ' ' WHERE id = 200",
     "a microsecond": "UPDATE t SET moment = moment + interval '1 microsecond' WHERE id = 300",
     "a cent": "UPDATE t SET amount = amount + 0.01 WHERE id = 7",
+    "a row below all": "INSERT INTO t (id, note) VALUES (-1, 'x')",
     "two rows exchanged": "UPDATE t SET note = CASE id WHEN 1 THEN (SELECT note FROM t WHERE id = 3) ELSE"
     " (SELECT note FROM t WHERE id = 1) END WHERE id IN (1, 3)",
 }
 
 
+@pytest.mark.parametrize("helped", [False, True])
 def test_each_change_is_found_and_named_although_blocks_are_compared(
     path: Path,  # noqa: F811
     tmp_path: Path,
     url: TargetUrl,
     look: Look,
+    monkeypatch: pytest.MonkeyPatch,
+    helped: bool,
 ) -> None:
     made, plan = export(path, tmp_path / "out")
+    if helped:
+        monkeypatch.setattr(source_lines, "PART_ROWS", 50)
+        monkeypatch.setattr(compare_shares, "HELPED_BYTES", 0)
     load(url, made, plan)
     look.run("CREATE SCHEMA kept; CREATE TABLE kept.t AS TABLE t")
     with open_source(path) as source:
@@ -184,6 +194,59 @@ def test_each_change_is_found_and_named_although_blocks_are_compared(
             assert {difference.table for difference in found} == {"t"}, what
             look.run("TRUNCATE t; INSERT INTO t SELECT * FROM kept.t")
         assert verify(source, plan, url).equal
+
+
+def test_a_row_without_a_key_is_found_beside_shares_that_are_cut_by_the_key(
+    path: Path,  # noqa: F811
+    tmp_path: Path,
+    url: TargetUrl,
+    look: Look,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(source_lines, "PART_ROWS", 50)
+    made, plan = export(path, tmp_path / "out")
+    load(url, made, plan)
+    look.run("ALTER TABLE t DROP CONSTRAINT t_pkey, ALTER id DROP IDENTITY IF EXISTS, ALTER id DROP NOT NULL")
+    look.run("INSERT INTO t (id, note) VALUES (NULL, 'x')")
+    with open_source(path) as source:
+        assert "extra_row" in {difference.kind for difference in verify(source, plan, url).differences}
+
+
+def test_helpers_compare_shares_of_the_rows_as_of_the_same_moment(
+    path: Path,  # noqa: F811
+    tmp_path: Path,
+    url: TargetUrl,
+    look: Look,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows that come to the target after the verification began are not seen, by whomever."""
+    made, plan = export(path, tmp_path / "out")
+    load(url, made, plan)
+    monkeypatch.setattr(source_lines, "PART_ROWS", 50)
+    monkeypatch.setattr(compare_shares, "HELPED_BYTES", 0)
+    shared: list[int | None] = []
+    receive, compare = SideProcess.receive, compare_shares.rows_if_equal
+    ready = threading.Event()
+
+    def received(self: SideProcess) -> Any:
+        answer = receive(self)
+        if isinstance(answer, int):
+            shared.append(answer)
+            ready.set()
+        elif isinstance(answer, tuple):  # it has just begun
+            look.run("INSERT INTO t (id, note) VALUES (55, 'late'), (5000, 'late')")
+        return answer
+
+    def patient(*arguments: Any) -> int | None:
+        ready.wait(20)  # until a helper has done a share
+        return compare(*arguments)
+
+    monkeypatch.setattr(SideProcess, "receive", received)
+    monkeypatch.setattr(compare_shares, "rows_if_equal", patient)
+    look.run("DELETE FROM t WHERE id = 55")
+    with open_source(path) as source:
+        result = verify(source, plan, url)
+    assert shared and {(each.row_key, each.kind) for each in result.differences} == {('{"id": 55}', "missing_row")}
 
 
 def test_rows_are_compared_across_the_borders_of_blocks(
@@ -222,10 +285,10 @@ def test_rows_that_nothing_tells_apart_are_compared_in_any_order(
     answers: list[int | None] = []
 
     def watched(*arguments: object) -> int | None:
-        answers.append(equal_in_any_order(*arguments))  # type: ignore[arg-type]
+        answers.append(rows_if_equal(*arguments))  # type: ignore[arg-type]
         return answers[-1]
 
-    monkeypatch.setattr(compare_rows, "equal_in_any_order", watched)
+    monkeypatch.setattr(compare_shares, "rows_if_equal", watched)
     look.run("CREATE SCHEMA kept; CREATE TABLE kept.log AS SELECT * FROM log ORDER BY md5(log::text)")
     look.run("TRUNCATE log; INSERT INTO log SELECT * FROM kept.log")
     with open_source(source_file) as source:

@@ -1,8 +1,22 @@
 """What people type. A form checks shape; whether something may be done is for the services to say."""
 
 from migrations_app.forms.checklist import OUTCOMES, ResultForm
-from migrations_app.forms.common import PasswordMixin, ReasonForm, Styled
-from migrations_app.forms.decisions import AgreeForm, RefuseForm, RollbackForm, SignForm, SignInForm
+from migrations_app.forms.common import ReasonForm, Styled
+from migrations_app.forms.decisions import (
+    AgreeForm,
+    BreakGlassForm,
+    CodeForm,
+    CountersignForm,
+    EnrolForm,
+    OnlyProofForm,
+    RefuseForm,
+    RollbackForm,
+    SignForm,
+    SignInForm,
+    WithdrawForm,
+)
+from migrations_app.forms.mails import MailSettingsForm
+from migrations_app.forms.proof import Proof, ProofForm
 from migrations_app.forms.runs import NewPlanForm, NewRunForm, PlanChoice
 from migrations_app.forms.trail import AuditFilterForm
 
@@ -10,10 +24,17 @@ __all__ = [
     "OUTCOMES",
     "AgreeForm",
     "AuditFilterForm",
+    "BreakGlassForm",
+    "CodeForm",
+    "CountersignForm",
+    "EnrolForm",
+    "MailSettingsForm",
     "NewPlanForm",
     "NewRunForm",
-    "PasswordMixin",
+    "OnlyProofForm",
     "PlanChoice",
+    "Proof",
+    "ProofForm",
     "ReasonForm",
     "RefuseForm",
     "ResultForm",
@@ -21,4 +42,5 @@ __all__ = [
     "SignForm",
     "SignInForm",
     "Styled",
+    "WithdrawForm",
 ]

@@ -1,4 +1,4 @@
-"""What every form shares: our look, a reason, a password given again."""
+"""What every form shares: our look, a reason."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ class Styled:
     """Gives every field our look, and ties its hint and its errors to it for screen readers."""
 
     fields: dict[str, forms.Field]
+    auto_id: bool | str
 
     def dress(self) -> None:
+        names = self.auto_id if isinstance(self.auto_id, str) else "id_%s"
         for name, field in self.fields.items():
             widget = field.widget
             if not isinstance(widget, forms.RadioSelect | forms.HiddenInput | forms.CheckboxInput):
                 widget.attrs.setdefault("class", "input")
             if field.help_text:
-                widget.attrs.setdefault("aria-describedby", f"id_{name}-help")
+                widget.attrs.setdefault("aria-describedby", f"{names % name}-help")
 
 
 class ReasonForm(Styled, forms.Form):
@@ -33,12 +35,3 @@ class ReasonForm(Styled, forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.dress()
-
-
-class PasswordMixin(forms.Form):
-    password = forms.CharField(
-        label="Your password",
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        error_messages={"required": "Your password is needed again for this."},
-    )

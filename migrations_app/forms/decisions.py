@@ -7,7 +7,10 @@ from typing import Any
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 
-from migrations_app.forms.common import PasswordMixin, ReasonForm, Styled
+from migrations_app.forms.common import ReasonForm, Styled
+from migrations_app.forms.proof import CodeInput, ProofForm
+
+_EXACTLY = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
 
 class SignInForm(Styled, AuthenticationForm):
@@ -21,30 +24,67 @@ class SignInForm(Styled, AuthenticationForm):
         self.dress()
 
 
-class SignForm(PasswordMixin, ReasonForm):
+class CodeForm(Styled, forms.Form):
+    """The second step of signing in."""
+
+    code = forms.CharField(
+        label="Code",
+        max_length=32,
+        widget=CodeInput(
+            attrs={"autocomplete": "one-time-code", "autocapitalize": "none", "spellcheck": "false", "autofocus": True}
+        ),
+        error_messages={"required": "Type the code that your authenticator shows now."},
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.dress()
+
+
+class ProvenForm(ProofForm, ReasonForm):
+    """A reason and a proof: what every decision asks for."""
+
+
+class OnlyProofForm(Styled, ProofForm):
+    """A proof alone."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.dress()
+
+
+class SignForm(ProvenForm):
     """A signature; the digests are those that the page showed."""
 
     role = forms.CharField(max_length=8, widget=forms.HiddenInput)
     plan_digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
     evidence_digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
     typed_name = forms.CharField(
-        label="Application's name",
-        required=False,
-        max_length=63,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+        label="Application's name", required=False, max_length=63, widget=forms.TextInput(attrs=_EXACTLY)
     )
-    field_order = ["reason", "typed_name", "password", "role", "plan_digest", "evidence_digest"]
+    field_order = ["reason", "typed_name", "password", "code", "role", "plan_digest", "evidence_digest"]
 
 
 class RefuseForm(ReasonForm):
     role = forms.CharField(max_length=8, widget=forms.HiddenInput)
 
 
-class RollbackForm(PasswordMixin, ReasonForm):
+class WithdrawForm(ReasonForm):
+    """Taking one's own signature back: with a reason of its own, since the others counted on it."""
+
+    field_order = ["reason"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].label = "Why you take it back"
+        self.fields["reason"].help_text = "The others counted on it. Kept in the audit trail."
+
+
+class RollbackForm(ProvenForm):
     typed_name = forms.CharField(
         label="Application's name",
         max_length=63,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+        widget=forms.TextInput(attrs=_EXACTLY),
         error_messages={"required": "Type the application's name to confirm."},
     )
     rows_typed = forms.CharField(
@@ -53,7 +93,7 @@ class RollbackForm(PasswordMixin, ReasonForm):
         max_length=20,
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "numeric"}),
     )
-    field_order = ["reason", "rows_typed", "typed_name", "password"]
+    field_order = ["reason", "rows_typed", "typed_name", "password", "code"]
 
     def clean_rows_typed(self) -> int | None:
         text = self.cleaned_data["rows_typed"].replace(",", "").replace(" ", "").strip()
@@ -64,7 +104,37 @@ class RollbackForm(PasswordMixin, ReasonForm):
         return int(text)
 
 
-class AgreeForm(PasswordMixin, Styled):
+class BreakGlassForm(RollbackForm):
+    """A rollback that two people should decide, decided by one."""
+
+    understood = forms.BooleanField(
+        label="I decide this alone. Everyone is told, and a second person countersigns within a day.",
+        error_messages={"required": "Tick it: without it, a second person must agree."},
+    )
+    field_order = ["reason", "rows_typed", "typed_name", "understood", "password", "code"]
+
+
+class AgreeForm(OnlyProofForm):
+    """The second person agrees to a rollback."""
+
+
+class CountersignForm(ProvenForm):
+    """The second person looked at what one had decided alone."""
+
+    field_order = ["reason", "password", "code"]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.dress()
+        self.fields["reason"].label = "What you looked at"
+
+
+class EnrolForm(OnlyProofForm):
+    """The first code of a new authenticator."""
+
+    first_code = forms.CharField(
+        label="The code that it shows now",
+        max_length=16,
+        widget=CodeInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false"}),
+        error_messages={"required": "Type the six digits that your authenticator shows."},
+    )
+    field_order = ["first_code", "password", "code"]

@@ -1,27 +1,30 @@
-"""Signing in and out, the theme, and the proof that the person at the keyboard is still the same."""
+"""Signing in and out, and the theme."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth import authenticate
+from django.contrib.auth import get_user_model, login
 from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_POST
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
 
-from controlplane.audit.trail import record
-from migrations_app.forms import SignInForm
+from migrations_app.forms import CodeForm, SignInForm
+from migrations_app.services.second_factor import factor_of
+from migrations_app.views.confirm import WRONG_CODE, note, read_moment, right_code
 
 YEAR = 365 * 24 * 3600
-
-
-def _note(action: str, name: str) -> None:
-    with transaction.atomic():
-        record(action=action, actor=name)
+SECOND_STEP = "second_step"  # in the session: whose password was right, when, and where to go then
+SECOND_STEP_LASTS = timedelta(minutes=5)
+BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 class SignIn(LoginView):
@@ -32,15 +35,57 @@ class SignIn(LoginView):
     redirect_authenticated_user = True
 
     def form_valid(self, form: Any) -> HttpResponse:
-        _note("person.signed_in", form.get_user().get_username())
+        person = form.get_user()
+        if factor_of(person) is not None:
+            self.request.session[SECOND_STEP] = {
+                "person": person.pk,
+                "hash": person.get_session_auth_hash(),
+                "at": timezone.now().isoformat(),
+                "next": self.get_redirect_url(),
+            }
+            return HttpResponseRedirect(reverse("login_code"))
+        note("person.signed_in", person.get_username())
         return super().form_valid(form)
 
     def form_invalid(self, form: Any) -> HttpResponse:
         locked = bool(getattr(self.request, "axes_locked_out", False))
-        _note("person.locked_out" if locked else "person.sign_in_failed", form.data.get("username", "")[:150] or "?")
+        note("person.locked_out" if locked else "person.sign_in_failed", form.data.get("username", "")[:150] or "?")
         answer = super().form_invalid(form)
         answer.status_code = 401
         return answer
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+def second_step(request: HttpRequest) -> HttpResponse:
+    """After a right password, the authenticator's code; only then is the person signed in."""
+    person = _whose_password_was_right(request)
+    if person is None:
+        return HttpResponseRedirect(reverse("login"))
+    form = CodeForm(request.POST or None)
+    if request.method == "GET" or not form.is_valid():
+        return render(request, "login_code.html", {"form": form}, status=200 if request.method == "GET" else 400)
+    if not right_code(request, person, form.cleaned_data["code"]):
+        locked = bool(getattr(request, "axes_locked_out", False))
+        note("person.locked_out" if locked else "person.sign_in_failed", person.get_username())
+        form.add_error("code", WRONG_CODE)
+        return render(request, "login_code.html", {"form": form}, status=401)
+    following = request.session.pop(SECOND_STEP).get("next") or reverse("runs")
+    note("person.signed_in", person.get_username())
+    login(request, person, backend=BACKEND)
+    return HttpResponseRedirect(following)
+
+
+def _whose_password_was_right(request: HttpRequest) -> Any:
+    """None where there is none, or it was too long ago, or the account has changed since."""
+    kept = request.session.get(SECOND_STEP) or {}
+    at = read_moment(str(kept.get("at", "")))
+    if at is None or not at <= timezone.now() < at + SECOND_STEP_LASTS:
+        return None
+    person = get_user_model().objects.filter(pk=kept.get("person"), is_active=True).first()
+    if person is None or not constant_time_compare(person.get_session_auth_hash(), kept.get("hash", "")):
+        return None
+    return person
 
 
 class SignOut(LogoutView):
@@ -48,7 +93,7 @@ class SignOut(LogoutView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
-            _note("person.signed_out", request.user.get_username())
+            note("person.signed_out", request.user.get_username())
         return super().post(request, *args, **kwargs)
 
 
@@ -69,14 +114,3 @@ def switch_theme(request: HttpRequest) -> HttpResponse:
     wanted = "light" if request.COOKIES.get("theme") == "dark" else "dark"
     answer.set_cookie("theme", wanted, max_age=YEAR, samesite="Lax", secure=request.is_secure())
     return answer
-
-
-def confirm_password(request: HttpRequest, password: str) -> bool:
-    """Whether the password is the signed-in person's. Wrong ones count towards the lock, as at the sign-in."""
-    if not password:
-        return False
-    confirmed = authenticate(request, username=request.user.get_username(), password=password)
-    if confirmed is None or confirmed.pk != request.user.pk:
-        return False
-    _note("person.confirmed", confirmed.get_username())
-    return True

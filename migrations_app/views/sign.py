@@ -12,14 +12,15 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from controlplane.registry.models import Role
-from migrations_app.forms import RefuseForm, SignForm
+from migrations_app.forms import RefuseForm, SignForm, WithdrawForm
 from migrations_app.models import Approval, Gate, MigrationRun
 from migrations_app.models.states import ApprovalState, GateCode, ItemState, Phase
 from migrations_app.services import gates
 from migrations_app.services.errors import ServiceRefused
-from migrations_app.services.gates import GateView
+from migrations_app.services.evidence import evidence_of, what_changed
+from migrations_app.services.gate_view import GateView
 from migrations_app.views.common import note_refusal, page, person_of, render_page, role_words, run_frame, visible_run
-from migrations_app.views.session import confirm_password
+from migrations_app.views.confirm import confirm, proof_of
 
 # What happens once the last signature is there.
 THEN = {
@@ -34,6 +35,7 @@ BUTTON = {
     GateCode.QA: "Accept",
     GateCode.SIGN_OFF: "Sign off",
 }
+CHANGES_SHOWN = 6
 
 
 @page
@@ -54,13 +56,12 @@ def show(request: HttpRequest, number: int, code: str) -> HttpResponse:
 
 
 def _sign(request: HttpRequest, run: MigrationRun, gate: Gate) -> HttpResponse:
-    form = SignForm(request.POST)
+    form = SignForm(request.POST, proof=proof_of(request))
     if not form.is_valid():
         return _render(request, run, gate, form=form, status=400)
-    typed = form.cleaned_data
-    if not confirm_password(request, typed["password"]):
-        form.add_error("password", "That is not your password. Wrong ones count, as at the sign-in.")
+    if not confirm(request, form):
         return _render(request, run, gate, form=form, status=403)
+    typed = form.cleaned_data
     try:
         gates.sign_gate(
             actor=request.user,
@@ -79,7 +80,7 @@ def _sign(request: HttpRequest, run: MigrationRun, gate: Gate) -> HttpResponse:
 
 
 def _refuse(request: HttpRequest, run: MigrationRun, gate: Gate) -> HttpResponse:
-    form = RefuseForm(request.POST)
+    form = RefuseForm(request.POST, auto_id="refuse_%s")
     if not form.is_valid():
         return _render(request, run, gate, refuse_form=form, status=400)
     try:
@@ -93,17 +94,24 @@ def _refuse(request: HttpRequest, run: MigrationRun, gate: Gate) -> HttpResponse
 
 
 def _withdraw(request: HttpRequest, run: MigrationRun, gate: Gate) -> HttpResponse:
-    mine = gate.approvals.filter(user=person_of(request), state=ApprovalState.VALID).first()
-    reason = request.POST.get("reason", "").strip()[:2000] or "Withdrawn by the signer."
-    if mine is None:
+    mine = list(_mine(request, gate))
+    if not mine:
         raise Http404("You have no signature here.")
-    mine.gate = gate
+    form = WithdrawForm(request.POST, auto_id="withdraw_%s")
+    if not form.is_valid():
+        return _render(request, run, gate, withdraw_form=form, status=400)
+    chosen = next((approval for approval in mine if approval.role == request.POST.get("role")), mine[0])
+    chosen.gate = gate
     try:
-        gates.withdraw_approval(actor=request.user, approval=mine, reason=reason)
+        gates.withdraw_approval(actor=request.user, approval=chosen, reason=form.cleaned_data["reason"])
     except ServiceRefused as refused:
         return _refused(request, run, gate, refused, "withdraw a signature")
     messages.success(request, "Your signature is withdrawn.")
     return HttpResponseRedirect(reverse("run_sign", args=[run.pk, gate.code]))
+
+
+def _mine(request: HttpRequest, gate: Gate) -> Any:
+    return gate.approvals.filter(user=person_of(request), state=ApprovalState.VALID)
 
 
 def _refused(
@@ -128,21 +136,23 @@ def _render(
     *,
     form: SignForm | None = None,
     refuse_form: RefuseForm | None = None,
+    withdraw_form: WithdrawForm | None = None,
     refusal: ServiceRefused | None = None,
     status: int = 200,
 ) -> HttpResponse:
     view = gates.gate_view(gate, request.user)
-    mine = gate.approvals.filter(user=person_of(request), state=ApprovalState.VALID).first()
+    mine = list(_mine(request, gate))
+    first_role = view.my_roles[0] if view.my_roles else ""
     context = {
         **run_frame(run, "run"),
         "gate": view,
-        "form": _with_fresh_digests(form, view),
-        "refuse_form": refuse_form or RefuseForm(initial={"role": view.my_roles[0] if view.my_roles else ""}),
-        "refusing": refuse_form is not None,
+        "form": _with_fresh_digests(form or SignForm(proof=proof_of(request)), view),
+        "refuse_form": refuse_form or RefuseForm(initial={"role": first_role}, auto_id="refuse_%s"),
+        "withdraw_form": withdraw_form or WithdrawForm(auto_id="withdraw_%s"),
         "my_sign_roles": [(role, Role(role).label) for role in view.my_roles],
         "mine": mine,
         "items": _count_items(run, gate),
-        "changed": _changed_since(gate, run, mine),
+        "changed": _changed_since(request, gate, run, bool(mine)),
         "then": THEN[GateCode(gate.code)],
         "button": BUTTON[GateCode(gate.code)],
         "refusal": refusal,
@@ -150,15 +160,16 @@ def _render(
     return render_page(request, "runs/sign.html", context, status=status)
 
 
-def _with_fresh_digests(form: SignForm | None, view: GateView) -> SignForm:
+def _with_fresh_digests(form: SignForm, view: GateView) -> SignForm:
     """The page always carries the digests of what it shows: after a refusal those of now, not those sent."""
     fresh = {
         "role": view.my_roles[0] if view.my_roles else "",
         "plan_digest": view.plan_digest,
         "evidence_digest": view.evidence_digest,
     }
-    if form is None:
-        return SignForm(initial=fresh)
+    if not form.is_bound:
+        form.initial.update(fresh)
+        return form
     shown = {**{name: form.data.get(name) for name in form.fields}, **fresh}
     shown["role"] = form.data.get("role") or fresh["role"]
     form.data = shown
@@ -180,11 +191,20 @@ def _count_items(run: MigrationRun, gate: Gate) -> dict[str, int]:
     }
 
 
-def _changed_since(gate: Gate, run: MigrationRun, mine: Approval | None) -> dict[str, Any]:
-    """What was proved or recorded after the last signature at this gate, else after the gate opened."""
+def _changed_since(request: HttpRequest, gate: Gate, run: MigrationRun, signed: bool) -> dict[str, Any]:
+    """What changed since the viewer's own signature ended here; else what was proved since the last signature."""
+    nothing = {"since": None, "lines": [], "items": [], "more": 0}
+    if signed:
+        return nothing
+    own = gate.approvals.filter(user=person_of(request)).exclude(state=ApprovalState.REFUSAL).order_by("-signed_at")
+    last_own: Approval | None = own.first()
+    if last_own is not None and last_own.seen:
+        lines = what_changed(last_own.seen, evidence_of(run))
+        more = max(0, len(lines) - CHANGES_SHOWN)
+        return {**nothing, "since": last_own.signed_at, "lines": lines[:CHANGES_SHOWN], "more": more}
     last = gate.approvals.order_by("-signed_at").values_list("signed_at", flat=True).first()
     since: datetime | None = last or gate.opened_at
-    if since is None or mine is not None:
-        return {"since": None, "items": []}
-    items = list(run.items.filter(changed_at__gt=since, changed_at__lte=timezone.now()).order_by("-changed_at")[:6])
-    return {"since": since, "items": items}
+    if since is None:
+        return nothing
+    items = run.items.filter(changed_at__gt=since, changed_at__lte=timezone.now()).order_by("-changed_at")
+    return {**nothing, "since": since, "items": list(items[:CHANGES_SHOWN])}

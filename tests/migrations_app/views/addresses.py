@@ -22,7 +22,7 @@ OF_A_RUN = (
 
 
 def of_everyone() -> list[str]:
-    return [reverse(name) for name in ("runs", "run_new", "applications", "audit", "mail_settings")]
+    return [reverse(name) for name in ("second_factor", "runs", "run_new", "applications", "audit", "mail_settings")]
 
 
 def of_run(run: MigrationRun) -> list[str]:

@@ -117,8 +117,14 @@ def test_a_signature_can_be_taken_back(as_: SignIn, who: make.People, plan: Migr
     make.reach(run, "gate_go", run_state=RunState.WAITING, signers={"lead": who.lead})
     make.sign(Gate.objects.get(run=run, code="go"), who.lead, "lead")
     address = reverse("run_sign", args=[run.pk, "go"])
-    answer = as_(who.lead).post(address, {"do": "withdraw"}, follow=True)
-    assert "Your signature is withdrawn." in answer.content.decode()
+    client = as_(who.lead)
+    bare = client.post(address, {"do": "withdraw", "reason": " "})
+    assert bare.status_code == 400 and "Give a reason" in bare.content.decode()
+    assert Approval.objects.get(gate__code="go", user=who.lead).state == "valid"
+    answer = client.post(address, {"do": "withdraw", "reason": "The disk is filling up."}, follow=True)
+    text = answer.content.decode()
+    assert "Your signature is withdrawn." in text and "The disk is filling up." in text
+    assert Approval.objects.get(gate__code="go", user=who.lead).ended_reason == "The disk is filling up."
 
 
 def test_refusing_a_gate_needs_a_reason_and_sends_the_run_back(

@@ -17,7 +17,7 @@ from tests import factories as make
 from tests.migrations_app.views import addresses
 
 SignIn = Callable[[User], Client]
-WITHOUT_PAGE = {"login", "logout", "theme", "plan_choose", "audit_verify", "audit_export", "mail_again"}
+WITHOUT_PAGE = {"login", "login_code", "logout", "theme", "plan_choose", "audit_verify", "audit_export", "mail_again"}
 
 
 @pytest.mark.parametrize("role", ["lead", "second_lead", "ops", "qa", "viewer", "boss"])
@@ -41,7 +41,7 @@ def test_the_walk_leaves_no_page_out(who: make.People, loading: MigrationRun) ->
         "run_result",
         "plan",
     }
-    walked |= {"application", "plan_new", *addresses.OF_A_RUN}
+    walked |= {"second_factor", "application", "plan_new", *addresses.OF_A_RUN}
     assert {pattern.name for pattern in urlpatterns} == walked | WITHOUT_PAGE
 
 

@@ -49,8 +49,8 @@ def _gate_opened(run: MigrationRun, actor: str, detail: Detail) -> Text:
     if gate.code == GateCode.GO and run.plan.window_end:
         facts = (*facts, ("Window ends", f"{run.plan.window_end:%Y-%m-%d %H:%M} UTC"))
     return Text(
-        f"sign {gate.get_code_display()} of run {run.pk}",
-        f"{gate.get_code_display()} of run {run.pk} waits for your signature.",
+        f"sign {_named(gate)} of run {run.pk}",
+        f"{_named(gate)} of run {run.pk} waits for your signature.",
         facts,
         "Review and sign",
         _sign_page(run, gate),
@@ -61,7 +61,7 @@ def _signature_ended(run: MigrationRun, actor: str, detail: Detail) -> Text:
     gate = _gate(run, detail)
     what = "withdrew the signature" if detail.get("withdrawn") else "is no longer signed: the signature lapsed"
     return Text(
-        f"sign {gate.get_code_display()} of run {run.pk} again",
+        f"sign {_named(gate)} of run {run.pk} again",
         f"{detail.get('signer') or 'Somebody'} {what} as {_role(detail)}. The gate waits for that signature again.",
         _reason(detail),
         "Look and sign",
@@ -81,17 +81,15 @@ def _gate_passed(run: MigrationRun, actor: str, detail: Detail) -> Text:
     else:
         todo, then = f"run {run.pk} is signed off, nothing to do", "What is left of the crossing is removed."
     facts = (("Signed by", ", ".join(_signed(gate)) or "–"),)
-    return Text(
-        todo, f"{gate.get_code_display()} of run {run.pk} is passed. {then}", facts, "Open the run", _run(run), "good"
-    )
+    return Text(todo, f"{_named(gate)} of run {run.pk} is passed. {then}", facts, "Open the run", _run(run), "good")
 
 
 def _gate_refused(run: MigrationRun, actor: str, detail: Detail) -> Text:
     gate = _gate(run, detail)
     todo = "mend the plan" if gate.code == GateCode.PLAN else "mend and resume, or roll back"
     return Text(
-        f"{gate.get_code_display()} of run {run.pk} is refused: {todo}",
-        f"{actor} refused {gate.get_code_display()} of run {run.pk}.",
+        f"{_named(gate)} of run {run.pk} is refused: {todo}",
+        f"{actor} refused {_named(gate)} of run {run.pk}.",
         _reason(detail),
         "Open the run",
         _run(run),
@@ -146,6 +144,11 @@ def _rollback_requested(run: MigrationRun, actor: str, detail: Detail) -> Text:
         reverse("run_rollback", args=[run.pk]),
         "alarm",
     )
+
+
+def _rollback_refused(run: MigrationRun, actor: str, detail: Detail) -> Text:
+    todo = f"the rollback of run {run.pk} is refused: the run goes on"
+    return Text(todo, f"{actor} refused to roll back run {run.pk}.", _reason(detail), "Open the run", _run(run), "care")
 
 
 def _rollback_started(run: MigrationRun, actor: str, detail: Detail) -> Text:
@@ -209,6 +212,7 @@ KINDS: dict[str, Kind] = {
     "run_held": Kind(MailTopic.HELD, _held),
     "run_finished": Kind(MailTopic.FINISHED, _finished),
     "rollback_requested": Kind(MailTopic.SIGNATURE, _rollback_requested),
+    "rollback_refused": Kind(MailTopic.ROLLBACK, _rollback_refused),
     "rollback_started": Kind(MailTopic.ROLLBACK, _rollback_started),
     "rollback_held": Kind(MailTopic.ROLLBACK, _held),
     "rolled_back": Kind(MailTopic.ROLLBACK, _rolled_back),
@@ -220,6 +224,12 @@ KINDS: dict[str, Kind] = {
 
 def _gate(run: MigrationRun, detail: Detail) -> Gate:
     return run.gates.get(code=detail["gate"])
+
+
+def _named(gate: Gate) -> str:
+    """Gate 2 (Go or no-go): in plain characters, which no mail program spells otherwise."""
+    number, _, title = gate.get_code_display().partition(" · ")
+    return f"{number} ({title})" if title else number
 
 
 def _signed(gate: Gate) -> list[str]:

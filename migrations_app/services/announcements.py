@@ -48,7 +48,7 @@ def announce(kind: str, run: MigrationRun, actor: Any, detail: Mapping[str, Any]
             key=key,
             to=Recipient.of_user(person),
             kind=kind,
-            subject=f"[{run.application.name} · {run.get_kind_display().lower()}] {text.todo}",
+            subject=f"[{run.application.name} {run.get_kind_display().lower()}] {text.todo}",
             template="event",
             context=_context(run, text, roles[person.pk]),
             application=run.application.name,
@@ -90,7 +90,7 @@ def _may_sign(
 ) -> list[Any]:
     gate = run.gates.get(code=detail["gate"])
     gate.run = run
-    missing = unsigned_roles(gate)
+    missing = [role for role in unsigned_roles(gate) if role == detail.get("role", role)]
     return [
         person
         for user_id, person in people.items()

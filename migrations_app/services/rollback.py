@@ -108,6 +108,9 @@ def _tell_of_request(request: RollbackRequest, actor: Any, broken: bool) -> None
     run = request.run
     if broken:
         announce("break_glass", run, actor, {"rows": request.rows_confirmed, "reason": request.reason})
+    elif request.state == RollbackRequest.State.WAITING:
+        facts = {"price": request.price, "rows": request.rows_confirmed, "reason": request.reason}
+        announce("rollback_requested", run, actor, {**facts, "role": request.requester_role})
     record(
         action="rollback.glass_broken" if broken else "rollback.requested",
         actor=actor,
@@ -182,6 +185,7 @@ def refuse_rollback(*, actor: Any, request: RollbackRequest, reason: str) -> Non
         if changed != 1:
             raise Stale("The request is no longer open.")
         touch_run(run.pk)
+        announce("rollback_refused", run, actor, {"reason": reason.strip()})
         record(
             action="rollback.refused",
             actor=actor,
@@ -204,6 +208,7 @@ def start_rollback(*, run: MigrationRun, now: datetime) -> None:
     lapse_all(run=run, reason="The run is rolled back.", now=now)
     Gate.objects.filter(run=run, state=GateState.OPEN).update(state=GateState.CLOSED)
     change_run(run, RunState.ROLLING_BACK, at=now, held_reason="", hold_requested=False)
+    announce("rollback_started", run, "system")
     record(
         action="rollback.started",
         actor="system",

@@ -24,7 +24,6 @@ class Pace:
     behind_seconds: float
     elapsed_seconds: float
     verified_at: datetime | None
-    left_seconds: float | None  # of the step that runs; None where it takes longer than planned, or nothing is planned
 
     @property
     def on_plan(self) -> bool:
@@ -43,8 +42,13 @@ class Pace:
         return f"{in_words(minutes)} {'behind' if self.behind_seconds > 0 else 'ahead of'} the plan."
 
 
-def pace_of(run: MigrationRun, steps: Sequence[RunStep], now: datetime) -> Pace | None:
-    """None where the run is not under way forward, or nothing of it is planned."""
+def pace_of(
+    run: MigrationRun, steps: Sequence[RunStep], now: datetime, *, expected_left: float | None = None
+) -> Pace | None:
+    """None where the run is not under way forward, or nothing of it is planned.
+
+    expected_left: seconds that the running step will still need by its own speed; counts where it is more than planned.
+    """
     forward = [step for step in steps if step.phase != Phase.ROLLBACK and not _was_before(step, run)]
     goes_back = any(step.phase == Phase.ROLLBACK for step in steps)
     if run.state not in RUN_ACTIVE or run.started_at is None or goes_back:
@@ -56,11 +60,11 @@ def pace_of(run: MigrationRun, steps: Sequence[RunStep], now: datetime) -> Pace 
     planned = float(current.planned_seconds or 0) if current else 0.0
     since = (now - current.started_at).total_seconds() if current and current.started_at else 0.0
     elapsed = (now - run.started_at).total_seconds()
+    left = max(planned - since, expected_left or 0.0, 0.0)
     return Pace(
-        behind_seconds=elapsed - done - min(since, planned),
+        behind_seconds=elapsed - done - (planned - left),
         elapsed_seconds=elapsed,
-        verified_at=_verified_at(forward, current, max(planned - since, 0.0), now),
-        left_seconds=planned - since if current and current.state == StepState.RUNNING and planned > since else None,
+        verified_at=_verified_at(forward, current, left, now),
     )
 
 

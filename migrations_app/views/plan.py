@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -18,13 +18,10 @@ from migrations_app.services.errors import ServiceRefused
 from migrations_app.templatetags.causeway import plural
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
 from migrations_app.views.found import visible_application, visible_plan
+from migrations_app.views.plan_mapping import mapping_of
 
-RULES = {
-    "load": "moved",
-    "skip": "left out",
-    "keep_target": "the target's rows stay",
-    "empty_then_load": "emptied, then moved",
-}
+# Findings a page: those without a choice come first.
+SHOWN_FINDINGS = 100
 
 
 @page
@@ -101,20 +98,24 @@ def choose(request: HttpRequest, number: int) -> HttpResponse:
 def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | None) -> dict[str, Any]:
     """All that the plan page shows. Nothing here asks the database per table or column: the document holds both."""
     findings = sorted(plan.findings.all(), key=lambda finding: (_rank(finding), finding.pk))
+    asked = request.GET.get("findings", "")
+    first = int(asked[:9]) if asked.isascii() and asked.isdigit() and int(asked[:9]) < len(findings) else 0
+    shown = findings[first : first + SHOWN_FINDINGS]
     document = plan.document or {}
-    tables = [_table(table, plan.profile) for table in document.get("tables", [])]
+    mapping = mapping_of(document, plan.profile, request.GET)
     roles = permissions.roles_of(request.user, plan.application)
     open_count = sum(1 for finding in findings if _needs_choice(finding))
     runs_of_it = run is not None and run.state in (RunState.DRAFT, RunState.CANCELLED, RunState.FAILED)
     return {
         "plan": plan,
-        "head": _head(plan, open_count, tables),
+        "head": _head(plan, open_count, mapping),
         "application": plan.application,
-        "findings": [{"row": finding, "look": _look(finding), "open": _needs_choice(finding)} for finding in findings],
+        "findings": [{"row": finding, "look": _look(finding), "open": _needs_choice(finding)} for finding in shown],
+        "findings_count": len(findings),
+        "findings_hidden": max(0, len(findings) - first - SHOWN_FINDINGS),
+        "findings_next": first + SHOWN_FINDINGS,
         "open_count": open_count,
-        "tables": tables,
-        "table_count": sum(1 for table in tables if table["moved"]),
-        "row_count": sum(table["rows"] or 0 for table in tables if table["moved"]),
+        "mapping": mapping,
         "objects": [item for item in document.get("objects", [])],
         "difference": plans.plan_difference(plan),
         "may_choose": bool(roles & {"ops", "lead"})
@@ -125,7 +126,7 @@ def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | 
     }
 
 
-def _head(plan: MigrationPlan, open_count: int, tables: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _head(plan: MigrationPlan, open_count: int, mapping: Mapping[str, Any]) -> dict[str, str]:
     """The answer of the page, with its tone and shape."""
     if plan.state == PlanState.MAKING:
         return {"tone": "live", "shape": "half", "text": "The plan is being made"}
@@ -137,9 +138,8 @@ def _head(plan: MigrationPlan, open_count: int, tables: Sequence[Mapping[str, An
             "shape": "triangle",
             "text": f"{plural(open_count, 'finding needs,findings need')} a choice",
         }
-    moved = [table for table in tables if table["moved"]]
-    rows = sum(table["rows"] or 0 for table in moved)
-    text = f"{plural(len(moved), 'table,tables')} will be moved"
+    rows = mapping["row_count"]
+    text = f"{plural(mapping['table_count'], 'table,tables')} will be moved"
     return {"tone": "good", "shape": "disc", "text": f"{text}, {plural(rows, 'row,rows')}" if rows else text}
 
 
@@ -153,26 +153,6 @@ def _rank(finding: Finding) -> int:
 
 def _look(finding: Finding) -> str:
     return "chosen" if finding.severity == "refuse" and finding.choice else finding.severity
-
-
-def _table(table: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
-    rows = profile.get("tables", {}).get(table["name"])
-    objects = table.get("objects", [])
-    return {
-        "name": table["name"],
-        "target_name": table["target_name"],
-        "rule": RULES.get(table["rule"], table["rule"]),
-        "moved": table["rule"] in ("load", "empty_then_load"),
-        "reason": table.get("reason", ""),
-        "rows": rows if isinstance(rows, int) else None,
-        "key": ", ".join(table.get("key", [])) or "rowid",
-        "columns": table["columns"],
-        "changed": sum(
-            1 for column in table["columns"] if column["target_type"].lower() != column["declared_type"].lower()
-        ),
-        "objects": objects,
-        "not_carried": [item for item in objects if not item.get("carried", True)],
-    }
 
 
 _SETTINGS = {

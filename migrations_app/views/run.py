@@ -97,7 +97,9 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
     tag = None if run.is_finished else cached_price(run)
     headline = overview.headline(run, tag)
     limit = None if run.is_finished or run.kind == RunKind.REHEARSAL else schedule.last_safe_moment(run)
-    pace = pace_of(run, steps, now)
+    tables = _tables(overview.tables(run) if run.started_at else [], run, now)
+    speed = tables["speed"]
+    pace = pace_of(run, steps, now, expected_left=speed.seconds_left if speed else None)
     return {
         **run_frame(run, "run"),
         "etag": _etag(request, run),
@@ -124,7 +126,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "down_seconds": _down_seconds(run, now),
         "down_planned": schedule.rehearsed_downtime(run) if run.kind == RunKind.PRODUCTION else None,
         "planned_from": run.rehearsal_id,
-        **_tables(overview.tables(run) if run.started_at else [], run, now),
+        **tables,
         **_log(run),
     }
 

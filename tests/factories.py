@@ -22,6 +22,7 @@ from migrations_app.engine import plan as engine
 from migrations_app.models import Approval, Artifact, Finding, Gate, MigrationPlan, MigrationRun, RunStep, StepLogLine
 from migrations_app.models.states import ApprovalState, GateState, ItemState, PlanState, RunKind, RunState, StepState
 from migrations_app.services import gates
+from migrations_app.services.checklist_items import derive_items
 from migrations_app.services.evidence import digest_of, evidence_digest
 from migrations_app.services.runs import create_run
 
@@ -113,6 +114,7 @@ def application(name: str = "yukyu", **fields: Any) -> Application:
             "file": f"/srv/{name}/.env",
             "keys": {"DATABASE_URL": {"sqlite": "sqlite:///{path}", "postgresql": "{url}"}},
         },
+        "commands": {"driver": f"{name}-driver", "schema_heads": f"{name}-schema-heads"},
         "endpoints": [{"name": "employees", "process": "web", "path": "/api/employees"}],
         "encrypted_columns": [{"table": "genzai", "column": "birth_date", "scheme": "aes-256-gcm", "key_env": "KEY"}],
     }
@@ -244,6 +246,7 @@ def reach(
     target = steps[here]
     _stand(of, target, state, moment)
     _moments(of, steps[:here], run_state, start)
+    derive_items(of, now)
     of.refresh_from_db()
     target.refresh_from_db()
     return target
@@ -372,7 +375,7 @@ def _finish(of: MigrationRun, row: RunStep, start: datetime, end: datetime, sign
             sha256=digest(row.name),
             size=4_100_000,
         )
-    of.items.filter(step_name=row.name).update(
+    of.items.filter(step_name=row.name, prover="system").update(
         state=ItemState.PASSED,
         evidence={"step": row.name, "digest": digest_of(evidence), "message": SAID.get(row.name, "")},
         changed_at=end,

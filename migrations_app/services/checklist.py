@@ -1,7 +1,11 @@
-"""The checklist: the system's items prove themselves with their step, people record results for the others."""
+"""What people do with a checklist: record a result, reopen, waive; and what gates and pages ask about it.
+
+The system's items are proved by checklist_items.py; nobody can tick them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,105 +16,291 @@ from django.utils import timezone
 
 from controlplane.audit.trail import record
 from controlplane.registry.models import Role
-from migrations_app.models import ChecklistItem, MigrationRun, RunStep, TestResult
-from migrations_app.models.states import ItemState, Phase, RunKind, StepState
-from migrations_app.services.checklist_template import TEMPLATE
-from migrations_app.services.errors import ServiceRefused
-from migrations_app.services.permissions import require_role
+from migrations_app.models import ChecklistItem, MigrationRun, ResultFile, TestResult
+from migrations_app.models.checklist import Level, Prover
+from migrations_app.models.states import GateCode, ItemState, Phase
+from migrations_app.services.checklist_files import KeptFile, Upload, keep_files
+from migrations_app.services.checklist_items import (
+    FINE,
+    change_item,
+    create_items,
+    derive_items,
+    prove_items,
+    stale_items,
+)
+from migrations_app.services.errors import Forbidden, ServiceRefused
+from migrations_app.services.evidence import digest_of
+from migrations_app.services.permissions import require_role, who_can
 from migrations_app.services.signatures import lapse_outdated
 from migrations_app.services.transitions import touch_run
 
+__all__ = [
+    "FINE",
+    "PROVERS",
+    "blocking_items",
+    "create_items",
+    "derive_items",
+    "prove_items",
+    "record_result",
+    "reopen_item",
+    "stale_items",
+    "waive_item",
+    "why_not_waive",
+]
+
 _RECORDABLE = (ItemState.PASSED, ItemState.FAILED, ItemState.INCONCLUSIVE, ItemState.NOT_APPLICABLE)
-_PROVERS: dict[str, tuple[Role, ...]] = {"qa": (Role.QA,), "ops": (Role.OPS, Role.LEAD)}
+PROVERS: dict[str, tuple[Role, ...]] = {"qa": (Role.QA,), "ops": (Role.OPS, Role.LEAD)}
+_LAST_PHASE: dict[str, Phase] = {
+    GateCode.GO: Phase.GO,
+    GateCode.QA: Phase.VERIFICATION,
+    GateCode.SIGN_OFF: Phase.SIGN_OFF,
+}
 
 
-def create_items(run: MigrationRun) -> None:
-    """Copy the template into a run: of a rehearsal only what the system proves by a step that the run has."""
-    steps = set(run.steps.values_list("name", flat=True))
-    chosen = [
-        item
-        for item in TEMPLATE
-        if (item.step_name in steps if item.prover == "system" else run.kind == RunKind.PRODUCTION)
-    ]
-    ChecklistItem.objects.bulk_create(
-        ChecklistItem(
-            run=run,
-            code=item.code,
-            phase=item.phase,
-            title=item.title,
-            criterion=item.criterion,
-            prover=item.prover,
-            level=item.level,
-            step_name=item.step_name,
-            position=position,
-        )
-        for position, item in enumerate(chosen, start=1)
-    )
+def blocking_items(run: MigrationRun, gate_code: str) -> list[ChecklistItem]:
+    """The mandatory items that stand against a gate: those up to its phase that are not passed, waived or needless.
+
+    Gate 1 asks for the plan alone. Items of the way back stand against no gate.
+    """
+    if gate_code not in _LAST_PHASE:
+        return []
+    order = list(Phase)
+    phases = order[: order.index(_LAST_PHASE[gate_code]) + 1]
+    items = run.items.filter(level=Level.MANDATORY, phase__in=phases).exclude(state__in=sorted(FINE))
+    return list(items)
 
 
-def prove_items(*, run: MigrationRun, step: RunStep, now: datetime) -> None:
-    """Set the system's items of a step from its result. Call inside the transaction that records it."""
-    state = {
-        StepState.SUCCEEDED: ItemState.INCONCLUSIVE if step.evidence.get("inconclusive") else ItemState.PASSED,
-        StepState.SKIPPED: ItemState.NOT_APPLICABLE,
-        StepState.FAILED: ItemState.FAILED,
-    }.get(StepState(step.state), ItemState.INCONCLUSIVE)
-    ChecklistItem.objects.filter(run=run, step_name=step.name).update(
-        state=state,
-        evidence={"step": step.name, "digest": step.evidence_digest, "message": step.message or step.error_message},
-        changed_at=now,
-    )
-    if step.name == "check_application" and step.state == StepState.SUCCEEDED:
-        _void_early_results(run, now)
+def record_result(
+    *,
+    actor: Any,
+    item: ChecklistItem,
+    outcome: str,
+    note: str,
+    link: str = "",
+    files: Sequence[Upload] = (),
+) -> TestResult:
+    """Record what a person saw. Raises Forbidden, or ServiceRefused when it proves nothing or the run is over.
 
-
-def _void_early_results(run: MigrationRun, now: datetime) -> None:
-    """What people saw before the application ran on PostgreSQL says nothing about it there: they look again."""
-    early = run.items.filter(prover="qa", phase=Phase.VERIFICATION).exclude(state=ItemState.OPEN)
-    early.update(
-        state=ItemState.STALE,
-        evidence={"message": "Recorded before the application ran on PostgreSQL: look again."},
-        changed_at=now,
-    )
-
-
-def record_result(*, actor: Any, item: ChecklistItem, outcome: str, note: str, link: str = "") -> TestResult:
-    """Record what a person saw. Raises Forbidden, or ServiceRefused when the note says nothing or the run is over."""
+    The evidence is a file, a link or a note that says something; it is bound to the run and its plan's digest.
+    """
     run = item.run
-    if item.prover == "system":
+    if item.prover == Prover.SYSTEM:
         raise ServiceRefused(
             "PROVED_BY_SYSTEM",
-            f"{item.code} is proved by the step “{item.step_name}”; nobody can tick it.",
+            f"{item.code} is proved by the system; nobody can tick it.",
             hint="If it is wrong, hold the run and look at the step's evidence.",
         )
-    role = require_role(actor, run.application, _PROVERS[item.prover], "record results")
+    role = require_role(actor, run.application, PROVERS[item.prover], "record results")
     if outcome not in _RECORDABLE:
         raise ServiceRefused("BAD_OUTCOME", f"{outcome!r} is not an outcome that can be recorded.", status=400)
-    if len(note.strip()) < 3:
-        raise ServiceRefused("NOTE_MISSING", "Say what you saw: a result without a note proves nothing.", status=400)
-    _check_link(link)
+    _require_evidence(note, link, files)
+    _require_unfinished(run)
+    kept = keep_files(run, files)
     now = timezone.now()
     with transaction.atomic():
-        run.refresh_from_db(from_queryset=MigrationRun.objects.select_for_update())
-        if run.is_finished:
-            raise ServiceRefused("RUN_FINISHED", f"Run {run.pk} is {run.get_state_display().lower()}.")
-        result = TestResult.objects.create(
-            item=item, recorded_by=actor, outcome=outcome, note=note.strip(), link=link, recorded_at=now
-        )
-        ChecklistItem.objects.filter(pk=item.pk).update(
-            state=outcome, evidence={"result": result.pk, "by": actor.get_username()}, changed_at=now
-        )
-        touch_run(run.pk)
-        lapse_outdated(run=run, now=now)
-        record(
-            action="result.recorded",
+        run = _locked(run)
+        result = _store_result(run, item, actor, role, outcome, note.strip(), link, kept, now)
+        _record_change(
+            run=run,
+            item=item,
+            state=outcome,
             actor=actor,
             role=role,
-            obj=item,
-            application=run.application.name,
-            payload={"run": run.pk, "item": item.code, "outcome": outcome, "note": note.strip()[:500]},
+            action="result.recorded",
+            said=note.strip(),
+            now=now,
+            more={"result": result.pk, "result_digest": result.digest, "files": [file.sha256 for file in kept]},
         )
     return result
+
+
+def reopen_item(*, actor: Any, item: ChecklistItem, reason: str) -> None:
+    """Ask for the item to be tested again; a waiver is taken back. What was recorded stays beside it."""
+    roles: tuple[Role, ...] = (Role.LEAD,) if item.state == ItemState.WAIVED else PROVERS.get(item.prover, ())
+    if not roles:
+        raise ServiceRefused("PROVED_BY_SYSTEM", f"{item.code} is proved by the system; its step opens it again.")
+    role = require_role(actor, item.run.application, roles, f"reopen {item.code}")
+    _require_reason(reason)
+    now = timezone.now()
+    with transaction.atomic():
+        run = _locked(item.run)
+        item.refresh_from_db()
+        if item.state in (ItemState.OPEN, ItemState.STALE):
+            raise ServiceRefused("ITEM_IS_OPEN", f"{item.code} is {item.get_state_display().lower()} already.")
+        state, proof = ItemState.OPEN, None
+        if item.state == ItemState.WAIVED and item.prover == Prover.SYSTEM:
+            proof = item.changes.filter(by="system").order_by("-at", "-pk").first()
+            state = ItemState(proof.state) if proof else ItemState.OPEN
+        _record_change(
+            run=run,
+            item=item,
+            state=state,
+            actor=actor,
+            role=role,
+            action="item.reopened",
+            said=reason.strip(),
+            now=now,
+            more={"proof": proof.evidence.get("digest", "")} if proof else {},
+        )
+
+
+def waive_item(*, actor: Any, item: ChecklistItem, reason: str) -> None:
+    """Go on without the item. A team lead who neither wrote the plan nor recorded the result; never where data
+    depends on it."""
+    role = require_role(actor, item.run.application, (Role.LEAD,), f"waive {item.code}")
+    _require_reason(reason, least=10)
+    now = timezone.now()
+    with transaction.atomic():
+        run = _locked(item.run)
+        item.refresh_from_db()
+        why = why_not_waive(actor, run, item)
+        if why:
+            raise Forbidden("MAY_NOT_WAIVE", why, who=who_can(run.application, [Role.LEAD]))
+        _record_change(
+            run=run,
+            item=item,
+            state=ItemState.WAIVED,
+            actor=actor,
+            role=role,
+            action="item.waived",
+            said=reason.strip(),
+            now=now,
+            more={"waived": item.state, "proof": item.evidence.get("digest", "")},
+        )
+
+
+def why_not_waive(actor: Any, run: MigrationRun, item: ChecklistItem) -> str:
+    """'' when this team lead may waive the item, else the reason in words."""
+    if not item.waivable:
+        return f"{item.code} may never be waived: data depends on it."
+    if item.parts:
+        return f"{item.code} follows from {', '.join(item.parts)}: waive what it follows from."
+    if item.state in FINE:
+        return f"{item.code} is {item.get_state_display().lower()}."
+    if run.plan.author_id == actor.pk:
+        return "You wrote this plan; another team lead must decide what it can do without."
+    last = item.results.order_by("-recorded_at").first()
+    if last is not None and last.recorded_by_id == actor.pk:
+        return "You recorded its result; another team lead must decide."
+    return ""
+
+
+def _record_change(
+    *,
+    run: MigrationRun,
+    item: ChecklistItem,
+    state: str,
+    actor: Any,
+    role: str,
+    action: str,
+    said: str,
+    now: datetime,
+    more: dict[str, Any],
+) -> None:
+    """Everything that follows from a person's word on an item, in its transaction."""
+    name = actor.get_username()
+    evidence = {"by": name, "role": role, "message": said[:500], "plan": run.plan.digest, **more}
+    change_item(item=item, state=state, evidence=evidence, by=name, now=now)
+    derive_items(run, now)
+    touch_run(run.pk)
+    lapse_outdated(run=run, now=now)
+    record(
+        action=action,
+        actor=actor,
+        role=role,
+        obj=item,
+        application=run.application.name,
+        payload={
+            "run": run.pk,
+            "item": item.code,
+            "outcome": state,
+            "note": said[:500],
+            "evidence": item.evidence["digest"],
+            "files": [row.sha256 for row in ResultFile.objects.filter(result=more["result"])]
+            if "result" in more
+            else [],
+        },
+    )
+
+
+def _store_result(
+    run: MigrationRun,
+    item: ChecklistItem,
+    actor: Any,
+    role: str,
+    outcome: str,
+    note: str,
+    link: str,
+    kept: Sequence[KeptFile],
+    now: datetime,
+) -> TestResult:
+    document = {
+        "run": run.pk,
+        "plan": run.plan.digest,
+        "item": item.code,
+        "outcome": outcome,
+        "note": note,
+        "link": link,
+        "files": [[file.name, file.sha256] for file in kept],
+        "by": actor.get_username(),
+        "at": now.isoformat(),
+    }
+    result = TestResult.objects.create(
+        item=item,
+        recorded_by=actor,
+        role=role,
+        outcome=outcome,
+        note=note,
+        link=link,
+        plan_digest=run.plan.digest,
+        digest=digest_of(document),
+        recorded_at=now,
+    )
+    ResultFile.objects.bulk_create(
+        ResultFile(result=result, name=file.name, content_type=file.content_type, size=file.size, sha256=file.sha256)
+        for file in kept
+    )
+    return result
+
+
+def _locked(run: MigrationRun) -> MigrationRun:
+    """The run, its row locked: results of a run are recorded one after the other."""
+    MigrationRun.objects.select_for_update().get(pk=run.pk)
+    run = MigrationRun.objects.select_related("application", "plan").get(pk=run.pk)
+    _require_unfinished(run)
+    return run
+
+
+def _require_unfinished(run: MigrationRun) -> None:
+    if run.is_finished:
+        raise ServiceRefused("RUN_FINISHED", f"Run {run.pk} is {run.get_state_display().lower()}.")
+
+
+def _require_evidence(note: str, link: str, files: Sequence[Upload]) -> None:
+    """A file or a link may speak for itself; a note alone must say what was seen. Raises ServiceRefused."""
+    _check_link(link)
+    text = note.strip()
+    if len(text) < 3:
+        raise ServiceRefused("NOTE_MISSING", "Say what you saw: a result without a note proves nothing.", status=400)
+    if link or files or _says_something(text):
+        return
+    raise ServiceRefused(
+        "NOTE_MISSING",
+        "The note is too short to prove anything.",
+        hint="Say what you did and what you saw, or give a file or a link.",
+        status=400,
+    )
+
+
+def _says_something(text: str) -> bool:
+    """At least two words and eight letters; a letter of a script without spaces counts for two."""
+    wide = sum(1 for letter in text if ord(letter) > 0x2E7F)
+    return len(text) + wide >= 8 and (len(text.split()) > 1 or wide > 1)
+
+
+def _require_reason(reason: str, least: int = 3) -> None:
+    if len(reason.strip()) < least:
+        raise ServiceRefused("REASON_MISSING", "Say why: it stays beside your name for good.", status=400)
 
 
 def _check_link(link: str) -> None:

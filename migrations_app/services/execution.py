@@ -25,6 +25,7 @@ from migrations_app.engine.errors import Cancelled, EngineError, Fenced
 from migrations_app.models import MigrationRun, RunStep, StepLogLine
 from migrations_app.models.states import RunState, StepState
 from migrations_app.services.advance import advance_run, next_step
+from migrations_app.services.checklist_items import stale_items
 from migrations_app.services.gates import ask_for_go_again
 from migrations_app.services.heartbeat import Heartbeat
 from migrations_app.services.recording import record_result
@@ -82,6 +83,8 @@ def claim_step(*, run_id: int, holder: str, now: datetime, queue: str = "") -> R
             return None
         touch_run(run_id)
         step.refresh_from_db()
+        if not first:
+            stale_items(run=run, step=step, now=now)
         if first or step.attempts > 1:  # a soak's hundredth look is not an event
             record(
                 action="step.started",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from demo.stage.progress import Follower, refuse_if_stopped
@@ -40,7 +41,16 @@ def start_and_prepare(stage: Stage, cast: Cast, run: MigrationRun) -> None:
     """From approved to gate 2."""
     cast.act("ana", run, "start")
     wait_for_gate(stage, run, "go", PREPARE_SECONDS)
+    record_items(cast, run, {}, phase="prepare")
     stage.console.say(f"Run {run.pk}: preflight, target, baseline, backup and export are done; gate 2 is open")
+
+
+def record_items(cast: Cast, run: MigrationRun, seen: Mapping[str, str], phase: str = "") -> None:
+    """QA and ops record every item that is theirs (of one phase), with what was seen where that is known."""
+    items = run.items.exclude(prover="system").exclude(state__in=("passed", "not_applicable", "waived"))
+    for item in items.filter(phase=phase) if phase else items.exclude(phase="sign_off"):
+        person = "chika" if item.prover == "qa" else "ana"
+        cast.record(person, run, item.code, seen.get(item.code, f"{item.title}: looked at, as described."))
 
 
 def cross(stage: Stage, cast: Cast, proofs: Proofs, run: MigrationRun) -> dict[str, int]:

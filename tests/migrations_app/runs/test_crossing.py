@@ -33,8 +33,9 @@ def test_production_run_is_signed_off_on_postgresql(world: World) -> None:
     assert world.items_in_target() == world.items_in_sqlite()
     assert "COLOUR=blue" in world.env_file.read_text()
     assert "DATABASE_URL=postgresql://" in world.env_file.read_text()
-    for item in run.items.filter(prover="qa"):
-        record_result(actor=world.chika, item=item, outcome="passed", note="looked at it, as expected")
+    for item in run.items.exclude(prover="system"):
+        person = world.chika if item.prover == "qa" else world.ana
+        record_result(actor=person, item=item, outcome="passed", note="looked at it, as expected")
     world.sign(run, "qa", "chika", "qa")
     run = world.drive(run)
     assert run.state == "waiting", run.held_reason

@@ -23,10 +23,9 @@ def _evidence(result: BackupResult) -> dict[str, Any]:
     return {
         "sha256": result.sha256,
         "bytes": result.size,
-        "content_digest": result.content_digest,
         "tables": dict(result.tables),
-        "restored_and_compared": True,
-        "compared_with_source": result.compared_with_source,
+        "compared_with_source": result.compared,
+        "restored_and_checked": True,
     }
 
 

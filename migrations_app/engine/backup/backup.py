@@ -1,8 +1,12 @@
-"""Backups of a SQLite file. One counts only after it was restored to a scratch file and found equal, cell by cell.
+"""Backups of a SQLite file. One counts only when it is proven to be what the source holds, and was restored.
 
 The copy is SQLite's own online backup inside one read transaction: without that a writer beside us makes it start
-over for ever, and `cp` misses the write-ahead log. The writer: in WAL mode it never waits; in a rollback-journal mode
-it waits while pages are copied (0.35 s for 200 MB) and, for files up to 64 MiB, while they are compared.
+over for ever, and `cp` misses the write-ahead log. In the same transaction another process, past SQLite, finds every
+page of the copy in the source. Then the copy, read back, must have the digest that it had when it was compared; so must
+the file restored from it; and that file must pass SQLite's integrity_check.
+
+The writer: in WAL mode it never waits; in a rollback-journal mode it waits while pages are copied and compared (0.6 s
+for 200 MB).
 """
 
 from __future__ import annotations
@@ -12,122 +16,106 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from migrations_app.engine.artefact_files import PART, check_space, make_private_folder, sync_folder, told
+from migrations_app.engine.backup.compare_pages import PagesTask, PagesVerdict, compare_pages
 from migrations_app.engine.backup.content import Content, digest_content, first_difference
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Failed, Refused
-from migrations_app.engine.source.fingerprint import fingerprint
+from migrations_app.engine.side_process import SideProcess
 from migrations_app.engine.source.sqlite_source import Source, open_source
 
-_HOLD_BYTES = 64 << 20  # up to here a rollback-journal writer waits for the comparison too
 _BLOCK = 1 << 20
 _SIDE_FILES = ("-wal", "-journal")
 _ASIDE = ".before-restore"
 
+Compared = Literal["pages", "cells"]
+
 
 @dataclass(frozen=True)
 class BackupResult:
-    """`tables` are rows by table; `content_digest` see content.py.
+    """`tables` are rows by table. `compared`: what was found equal to the source, inside one read transaction.
 
-    compared_with_source: False when the application wrote to a large rollback-journal file meanwhile; then the
-    restored copy was compared with the backup only.
+    Cells are compared where pages can't be told: in WAL mode, where the log's transactions could not be told apart, or
+    where the path came to name another file.
     """
 
     path: Path
     sha256: str
     size: int
     tables: dict[str, int]
-    content_digest: str
-    compared_with_source: bool = True
+    compared: Compared
 
 
 def take_backup(source: Path, destination: Path, control: Control) -> BackupResult:
-    """Copy, restore to a scratch file, compare; only then does `destination` exist.
+    """Copy, compare, restore to a scratch file, check that; only then does `destination` exist.
 
     Raises what open_source raises; Refused NO_SPACE, SAME_FILE, CORRUPT; Failed DISK_FULL, BACKUP_DIFFERS,
-    BACKUP_FAILED, FILE_ERROR; Cancelled. Whatever is raised, nothing is left behind.
+    BACKUP_FAILED, FILE_ERROR, HELPER_DIED; Cancelled. Whatever is raised, nothing is left behind.
     """
     make_private_folder(destination.parent)
     if destination.exists() and source.exists() and destination.samefile(source):
         raise Refused("SAME_FILE", f"The backup of {source} can't be the file itself.", "Name another destination.")
     part = destination.with_name(destination.name + PART)
     try:
-        with _hold(source, control) as held:
+        with SideProcess(compare_pages, control=control) as helper, open_source(source, control) as held:
             schema = held.schema
             check_space(destination.parent, 2 * schema.page_count * schema.page_size, "The backup and its test")
             _copy(held, part)
-            before = held.content(control)
-        sha256, size = _hash(part)
-        restored = _restore_and_read(part, sha256, destination.parent, control)
-        if before is None:
-            before = _content_if_still(source, held.fingerprint_digest, control)
-        if before is not None and before.digest != restored.digest:
-            raise Failed(
-                "BACKUP_DIFFERS",
-                f"The backup of {source}, restored, is not equal to it: {first_difference(before, restored)}.",
-                "Take it again; if it happens again, check the disk.",
-            )
+            verdict = _compare_pages(helper, held, part)
+            content = digest_content(held, control) if verdict.outcome == "unsure" else None
+        _write_out(part)
+        sha256 = verdict.sha256 if content is None else _hash(part)
+        tables = _restore_and_check(source, part, sha256, content, control)
+        size = part.stat().st_size
         with told(destination):
             os.replace(part, destination)
             sync_folder(destination.parent)
     finally:
         part.unlink(missing_ok=True)
-    return BackupResult(destination, sha256, size, restored.tables, restored.digest, before is not None)
+    return BackupResult(destination, sha256, size, tables, "pages" if content is None else "cells")
 
 
-class _Held:
-    """The source while its read transaction is open; afterwards, what is still known of it."""
-
-    def __init__(self, source: Source, path: Path, control: Control) -> None:
-        self.source = source
-        self.schema = source.schema
-        self.fingerprint_digest = ""
-        self._path = path
-        self._control = control
-
-    def content(self, control: Control) -> Content | None:
-        """Read it now, or, where a writer would wait too long for that, note what it looks like (None)."""
-        small = self.schema.page_count * self.schema.page_size <= _HOLD_BYTES
-        if small or self.schema.journal_mode == "wal" or self.source.recovered_journal:
-            return digest_content(self.source, control)
-        self.fingerprint_digest = fingerprint(self._path, self._control).digest
-        return None
-
-
-@contextlib.contextmanager
-def _hold(path: Path, control: Control) -> Iterator[_Held]:
-    with open_source(path, control) as source:
-        yield _Held(source, path, control)
-
-
-def _content_if_still(path: Path, digest: str, control: Control) -> Content | None:
-    """The source's content if it is what it was, None if somebody has written to it."""
-    with open_source(path, control) as source:  # from here on nobody can commit
-        if fingerprint(path, control).digest != digest:
-            return None
-        return digest_content(source, control)
-
-
-def _copy(held: _Held, part: Path) -> None:
-    """SQLite's backup into `part`, on disk when we return."""
+def _copy(held: Source, part: Path) -> None:
+    """SQLite's backup into `part`, not yet on disk when we return: a writer may be waiting."""
     with told(part):
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     target = sqlite3.connect(part, isolation_level=None)
     try:
         target.execute("PRAGMA journal_mode=OFF")
-        target.execute("PRAGMA synchronous=OFF")  # one fsync at the end does it
-        held.source.copy_into(target)
+        target.execute("PRAGMA synchronous=OFF")  # _write_out() does it
+        held.copy_into(target)
     except sqlite3.Error as error:
         raise _write_error(part, error) from error
     finally:
         target.close()
+
+
+def _compare_pages(helper: SideProcess, held: Source, part: Path) -> PagesVerdict:
+    """Raises Failed BACKUP_DIFFERS."""
+    schema = held.schema
+    wal = schema.journal_mode == "wal"
+    task = PagesTask(held.address.path, held.identity, part, schema.page_size, schema.page_count, wal)
+    helper.send(task)
+    verdict: PagesVerdict = helper.receive()
+    if verdict.outcome == "different":
+        raise _differs(f"The backup of {held.path} is not equal to it: page {verdict.page} differs.")
+    return verdict
+
+
+def _differs(what: str) -> Failed:
+    return Failed("BACKUP_DIFFERS", what, "Take it again; if it happens again, check the disk.")
+
+
+def _write_out(part: Path) -> None:
+    """Onto the disk, and out of memory: what is read from here on is what the disk gives."""
     with told(part), open(part, "rb") as file:
         os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _write_error(part: Path, error: sqlite3.Error) -> Failed:
@@ -137,36 +125,48 @@ def _write_error(part: Path, error: sqlite3.Error) -> Failed:
     return Failed("BACKUP_FAILED", f"SQLite could not write the backup {part.parent}: {error}.", "See the message.")
 
 
-def _hash(path: Path) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
+def _hash(path: Path) -> str:
     with told(path), open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-    return digest.hexdigest(), size
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _restore_and_read(part: Path, sha256: str, folder: Path, control: Control) -> Content:
-    scratch = folder / f".{part.name}.restore-test"
+def _restore_and_check(of: Path, part: Path, sha256: str, content: Content | None, control: Control) -> dict[str, int]:
+    """Rows by table of the restored file; its cells are those of `content`, where that is given.
+
+    Raises Failed BACKUP_DIFFERS; Refused NO_SPACE, or CORRUPT where the damage came with the source's own pages.
+    """
+    scratch = part.with_name(f".{part.name}.restore-test")
     shutil.rmtree(scratch, ignore_errors=True)  # of an attempt that was killed
     restored = scratch / "restored.sqlite"
     try:
         restore_backup(part, restored, sha256)
+        if _hash(restored) != sha256:
+            raise _differs(f"The backup in {part.parent}, restored, is not equal to it.")
         with contextlib.closing(sqlite3.connect(restored, isolation_level=None)) as connection:
             # A WAL file can't be read without writing beside it. No row is read, so nothing of the schema runs; not
             # trusting it would only make SQLite refuse to parse an index on a JSON path.
             connection.execute("PRAGMA journal_mode=DELETE")
-        with open_source(restored, control) as source:
-            source.check_integrity(control)
-            return digest_content(source, control)
+        with open_source(restored, control) as opened:
+            return _check_restored(opened, content, control)
     except (sqlite3.Error, Refused) as error:
         if isinstance(error, Refused) and error.code == "NO_SPACE":
             raise
-        raise Failed(
-            "BACKUP_DIFFERS", f"The backup in {folder}, restored, can't be read back: {error}", "Check the disk."
-        ) from error
+        if isinstance(error, Refused) and error.code == "CORRUPT" and content is None:
+            found = error.message.replace(str(restored.absolute()), str(of))
+            raise Refused(error.code, f"{found} A backup of it would be as damaged.", error.hint) from error
+        raise _differs(f"The backup in {part.parent}, restored, can't be read back: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_restored(source: Source, content: Content | None, control: Control) -> dict[str, int]:
+    source.check_integrity(control)
+    if content is None:
+        return {table.name: source.count(table.name) for table in source.schema.tables if table.kind != "virtual"}
+    restored = digest_content(source, control)
+    if restored.digest != content.digest:
+        raise _differs(f"The backup, restored, is not equal to the source: {first_difference(content, restored)}.")
+    return restored.tables
 
 
 def restore_backup(backup: Path, destination: Path, expected_sha256: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import unicodedata
 from datetime import datetime
 from typing import Final
 
@@ -12,7 +13,7 @@ from django.utils.crypto import salted_hmac
 ISSUER: Final = "Causeway"
 STEP_SECONDS: Final = 30
 RECOVERY_CODES: Final = 10
-# Without letters and digits that look alike; ten of them are 47 bits, guessed five times a quarter of an hour at most.
+# Without letters and digits that look alike; ten of them are 49 bits, guessed five times a quarter of an hour at most.
 _ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 # A clock that is half a minute off is let pass, and so is a code that was typed slowly.
 _DRIFT: Final = (0, -1, 1)
@@ -45,8 +46,10 @@ def new_recovery_codes() -> list[str]:
 
 
 def normal_code(typed: str) -> str:
-    """What was typed, without the spaces and dashes that people put in."""
-    return "".join(letter for letter in typed.lower() if letter.isascii() and letter.isalnum())
+    """What was typed, without the spaces and dashes that people put in; full-width digits are digits."""
+    return "".join(
+        letter for letter in unicodedata.normalize("NFKC", typed).lower() if letter.isascii() and letter.isalnum()
+    )
 
 
 def recovery_digest(code: str) -> str:

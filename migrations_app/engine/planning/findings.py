@@ -131,7 +131,8 @@ CATALOGUE: dict[str, Kind] = {
     "TARGET_TRIGGER_SLEEPS": Kind("A trigger of the target doesn't act on the rows that are loaded."),
     "EXTENSION_USED": Kind("The target's schema uses an extension of PostgreSQL."),
     "CHECK_VIOLATED": Kind(
-        "A CHECK or an exclusion constraint of the target would refuse rows.", ("not_valid", "skip")
+        "Rows break a CHECK, which SQLite let pass, or an exclusion constraint of the target.",
+        ("not_valid", "omit", "skip"),
     ),
     "RULE_NOT_TRIED": Kind("A rule of the target that couldn't be tried beforehand: a CHECK, an index, an exclusion."),
     "CHILD_NOT_MOVED": Kind("Rows that stay in the target refer to a table whose rows are loaded."),

@@ -9,6 +9,7 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.row_width import FEWEST_COLUMNS
 from migrations_app.engine.plan import LOAD, SKIP, ColumnPlan, Finding, ObjectPlan, TablePlan
 from migrations_app.engine.planning.findings import INFO, WARN, Decisions
+from migrations_app.engine.planning.plan_checks import plan_checks
 from migrations_app.engine.planning.plan_foreign_keys import plan_foreign_keys
 from migrations_app.engine.planning.plan_generated import plan_generated
 from migrations_app.engine.planning.plan_merged_keys import refuse_merged_keys
@@ -62,7 +63,7 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
     for draft in drafts:
         planner.primary_key(draft)
         planner.indexes(draft)
-        planner.checks(draft)
+        plan_checks(source, draft, planner)
     by_name = by_folded_name(drafts)
     for draft in drafts:
         control.checkpoint()

@@ -101,5 +101,5 @@ def _foreign_key(
     finding = Finding("ORPHANS", REFUSE, message, table.name, where, first, orphans, ("not_valid",))
     if decisions.ask(finding) != "not_valid":
         return None
-    detail = {"columns": list(key.columns), "parent": key.parent_table, "not_valid": True, "orphans": orphans}
+    detail = {"columns": list(key.columns), "parent": key.parent_table, "not_valid": True}
     return ObjectPlan("foreign_key", key.name, "", True, "restored NOT VALID, by choice", detail)

@@ -96,9 +96,9 @@ class RowRules:
             choice = _ask(match.source, rule, used, broken, decisions) if broken else ""
             skip = skip or choice == "skip"
             if choice == "not_valid":
-                assert broken is not None
-                detail = {"not_valid": True, "rows": broken.count}
-                loose.append(ObjectPlan(CHECK, rule.name, "", True, "restored NOT VALID, by choice", detail))
+                loose.append(
+                    ObjectPlan(CHECK, rule.name, "", True, "restored NOT VALID, by choice", {"not_valid": True})
+                )
         dropped = [
             column.name
             for column in moved.values()

@@ -90,7 +90,6 @@ def _carry(source: Source, draft: TableDraft, key: SourceForeignKey, parent: Tab
         "parent": parent.target_name,
         "parent_columns": parent.targets(columns),
         "not_valid": choice == "not_valid",
-        "orphans": orphans,
     }
     if choice == "omit":
         draft.objects.append(ObjectPlan("foreign_key", name, "", False, "left out, by choice", detail))

@@ -1,4 +1,4 @@
-"""Mode `create`: keys, indexes, foreign keys, checks and defaults of one table as PostgreSQL statements.
+"""Mode `create`: keys and indexes of one table as PostgreSQL statements; what all planners of objects share.
 
 Names of indexes and of the constraints that own one share a namespace with tables and views in PostgreSQL; names of
 other constraints need only differ within their table.
@@ -13,7 +13,7 @@ from migrations_app.engine.plan import ColumnPlan, Finding, ObjectPlan
 from migrations_app.engine.planning.findings import INFO, REFUSE, WARN, Decisions
 from migrations_app.engine.profile.profile import TableProfile
 from migrations_app.engine.source.schema import IndexColumn, SourceIndex, SourceTable
-from migrations_app.engine.source.sqlite_ddl import fold, parse_index, parse_table
+from migrations_app.engine.source.sqlite_ddl import fold, parse_index
 from migrations_app.engine.sql.names import Names
 from migrations_app.engine.sql.sql_compare import collated
 from migrations_app.engine.sql.sql_values import column_value
@@ -212,19 +212,6 @@ class ObjectPlanner:
             choices=("omit", "try"),
         )
         return "" if self.decisions.ask(finding) == "omit" else TRY
-
-    def checks(self, draft: TableDraft) -> None:
-        """Each check translated, to be tried by the loader once the rows are there."""
-        for number, check in enumerate(parse_table(draft.source.sql).checks, start=1):
-            name = check.name or f"{draft.source.name}_check{number}"
-            try:
-                text = predicate(check.expression, draft.scope)
-            except NotTranslated as error:
-                self.lost(draft, "check", name, str(error), check.expression)
-                continue
-            name = draft.constraint_names.claim(name)
-            sql = f"ALTER TABLE {draft.where} ADD CONSTRAINT {quoted(name)} CHECK ({text})"
-            draft.objects.append(ObjectPlan("check", name, sql, detail={"try": True, "source": check.expression}))
 
 
 def has_unique(draft: TableDraft, columns: Sequence[str]) -> bool:

@@ -7,13 +7,16 @@ import re
 import sqlite3
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from migrations_app.engine.plan import Finding, MovePlan, ObjectPlan
 from migrations_app.engine.planning.findings import CATALOGUE
+from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine import twins
 from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.sqlite_files import build, plan_file
+from tests.migrations_app.engine.whole_moves import again, move
 
 ENGINE = Path(__file__).resolve().parents[3] / "migrations_app" / "engine" / "planning"
 ROOMS = (
@@ -21,6 +24,8 @@ ROOMS = (
     "counted_times",
     "plan_create",
     "plan_objects",
+    "plan_checks",
+    "plan_wide_rows",
     "plan_views",
     "plan_foreign_keys",
     "plan_tables",
@@ -125,6 +130,44 @@ def test_a_foreign_key_without_case_says_what_changes(tmp_path: Path) -> None:
     fitting = plan_file(build(tmp_path / "u.db", LOGINS + "INSERT INTO t VALUES(2, 'bob')"))
     assert found(fitting, "FOREIGN_KEY_NOCASE").choice == "create"
     assert not objects(fitting, "foreign_key")[0].sql.endswith("NOT VALID")
+
+
+CHECKED = """PRAGMA ignore_check_constraints = 1;
+    CREATE TABLE t(id INTEGER PRIMARY KEY, n INT CHECK (n >= 0), a TEXT, b TEXT,
+                   CONSTRAINT pair CHECK (a <> b -- never the same
+                   ), CHECK (abs(n) < 100), CHECK (a IS NULL OR length(a) < 9));
+    INSERT INTO t VALUES(1, 5, 'x', 'y'), (2, NULL, NULL, 'y'), (3, -1, 'x', 'x'), (4, -2, 'x', 'y');"""
+
+
+def test_rows_that_break_a_check_arrive_and_the_check_holds_for_new_ones(
+    tmp_path: Path, url: TargetUrl, look: Look
+) -> None:
+    path = build(tmp_path / "t.db", CHECKED)
+    plan, result = move(path, url)
+    told = [(f.column, f.row_key, f.count, f.choice) for f in plan.findings if f.code == "CHECK_VIOLATED"]
+    assert told == [("n", '{"id": 3}', 2, "not_valid"), ("", '{"id": 3}', 1, "not_valid")]
+    assert result.equal and look.value("SELECT count(*) FROM t") == 4
+    checks = "SELECT conname::text, convalidated FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0 ORDER BY 1"
+    assert look.rows(checks) == [("pair", False), ("t_check1", False), ("t_check3", True), ("t_check4", True)]
+    assert not [each for each in result.objects if each.kind == "check" and not each.carried]
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        look.run("INSERT INTO t VALUES(9, 1, 'x', 'x')")
+    look.run("ALTER TABLE t DROP CONSTRAINT pair")
+    assert [each.kind for each in again(path, plan, url).differences] == ["check_missing"]
+
+
+def test_a_check_that_rows_break_is_left_out_by_choice(tmp_path: Path) -> None:
+    plan = plan_file(build(tmp_path / "t.db", CHECKED), [("CHECK_VIOLATED@t.n", "omit")])
+    assert [(item.name, item.carried) for item in objects(plan, "check")][:2] == [("t_check1", False), ("pair", True)]
+
+
+def test_a_check_that_can_not_be_computed_for_a_row_is_left_to_the_load(tmp_path: Path) -> None:
+    script = f"""PRAGMA ignore_check_constraints = 1;
+        CREATE TABLE t(id INTEGER PRIMARY KEY, n INT CHECK (abs(n) >= 0), m INT CHECK (m > 0));
+        INSERT INTO t VALUES(1, {-(2**63)}, 5), (2, 1, 0)"""
+    plan = plan_file(build(tmp_path / "t.db", script))
+    assert [(f.column, f.row_key) for f in plan.findings if f.code == "CHECK_VIOLATED"] == [("m", '{"id": 2}')]
+    assert [item.sql.endswith("NOT VALID") for item in objects(plan, "check")] == [False, True]
 
 
 DEFAULTS = {

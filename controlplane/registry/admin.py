@@ -76,7 +76,7 @@ class MembershipAdmin(LookedAt):
 
     @admin.display(description="change it")
     def page(self, membership: Membership) -> str:
-        address = reverse("application", args=[membership.application.name])
+        address = reverse("application_people", args=[membership.application.name])
         return format_html('<a href="{}">on its page</a>', address)
 
 

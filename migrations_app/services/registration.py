@@ -130,7 +130,7 @@ def change_section(
             role=role,
             obj=row,
             application=row.name,
-            payload={"section": section, "changes": changes, **({"secrets_replaced": secrets} if secrets else {})},
+            payload={"section": section, "changes": changes, **({"replaced": secrets} if secrets else {})},
         )
     return row
 
@@ -157,7 +157,7 @@ def _address_changes(
     before = {field: old.shown} if old else {}
     after = {field: address.shown} if address.host else {}
     changes += changes_between(before, after)
-    return [f"{field} password"] if address.password else []
+    return ["password of the " + field.replace("_", " ")] if address.password else []
 
 
 def _store(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controlplane.redaction import redact
 from controlplane.registry.models import Application, LookKind
 
 
@@ -82,10 +83,15 @@ def changes_between(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict
         if name.startswith(("rehearsal.environment.", "pointing.keys.")):
             lines.append({"what": name})
         else:
-            lines.append({"what": name, "old": before.get(name), "new": after.get(name)})
+            lines.append({"what": name, "old": _clear(before.get(name)), "new": _clear(after.get(name))})
     if len(changed) > OFTEN_CHANGED:
         lines.append({"what": f"and {len(changed) - OFTEN_CHANGED} more"})
     return lines
+
+
+def _clear(value: Any) -> Any:
+    """People put credentials where none belong: into a title, a path."""
+    return redact(value) if isinstance(value, str) else value
 
 
 def _flat(value: Any, place: str = "") -> dict[str, Any]:

@@ -122,6 +122,18 @@ LOOKS: dict[str, dict[str, Look]] = {
         "ok": Look("Intact", "disc", "good"),
         "broken": Look("Broken", "cross", "alarm"),
     },
+    "described": {
+        "described": Look("Described", "disc", "good"),
+        "checked": Look("Checked", "disc", "good"),
+        "unchecked": Look("Not checked", "dashes", "care"),
+        "wrong": Look("Wrong", "triangle", "alarm"),
+        "missing": Look("Missing", "ring", "live"),
+        "empty": Look("Empty", "dash", "quiet"),
+    },
+    "goal": {
+        "ready": Look("Ready", "disc", "good"),
+        "missing": Look("Not yet", "ring", "quiet"),
+    },
     "rollback": {
         "waiting": Look("Waiting", "diamond", "live"),
         "agreed": Look("Agreed", "disc", "good"),

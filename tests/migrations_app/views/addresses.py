@@ -6,6 +6,7 @@ from django.urls import reverse
 
 from migrations_app.models import MigrationRun
 from migrations_app.models.states import GateCode
+from migrations_app.services.sections import SECTIONS
 from migrations_app.views.actions import QUESTIONS
 
 OF_A_RUN = (
@@ -22,7 +23,10 @@ OF_A_RUN = (
 
 
 def of_everyone() -> list[str]:
-    return [reverse(name) for name in ("second_factor", "runs", "run_new", "applications", "audit", "mail_settings")]
+    return [
+        reverse(name)
+        for name in ("second_factor", "runs", "run_new", "applications", "application_new", "audit", "mail_settings")
+    ]
 
 
 def of_run(run: MigrationRun) -> list[str]:
@@ -34,6 +38,8 @@ def of_run(run: MigrationRun) -> list[str]:
         *(reverse("run_result", args=[run.pk, code]) for code in ("V01", "P01")),
         reverse("plan", args=[run.plan_id]),
         reverse("application", args=[run.application.name]),
+        reverse("application_people", args=[run.application.name]),
+        *(reverse("application_change", args=[run.application.name, section]) for section in SECTIONS),
         reverse("plan_new", args=[run.application.name]),
     ]
 
@@ -47,4 +53,7 @@ def that_post(run: MigrationRun) -> list[str]:
         reverse("run_result", args=[run.pk, "V01"]),
         reverse("plan_choose", args=[run.plan_id]),
         reverse("plan_new", args=[run.application.name]),
+        reverse("application_people", args=[run.application.name]),
+        reverse("application_check", args=[run.application.name, "source"]),
+        *(reverse("application_change", args=[run.application.name, section]) for section in SECTIONS),
     ]

@@ -18,6 +18,7 @@ from tests.migrations_app.views import addresses
 
 SignIn = Callable[[User], Client]
 WITHOUT_PAGE = {"login", "login_code", "logout", "theme", "plan_choose", "audit_verify", "audit_export", "mail_again"}
+WITHOUT_PAGE |= {"application_check", "application_look"}  # tests/migrations_app/views/test_applications.py
 
 
 @pytest.mark.parametrize("role", ["lead", "second_lead", "ops", "qa", "viewer", "boss"])
@@ -34,6 +35,9 @@ def test_the_walk_leaves_no_page_out(who: make.People, loading: MigrationRun) ->
         "runs",
         "run_new",
         "applications",
+        "application_new",
+        "application_people",
+        "application_change",
         "audit",
         "mail_settings",
         "run_sign",

@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 
 from migrations_app.engine.control import Control
-from migrations_app.engine.export.source_lines import Part, PartReader
+from migrations_app.engine.export.source_lines import PartReader
+from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.schema import SourceTable
 from migrations_app.engine.source.sqlite_source import Source
 

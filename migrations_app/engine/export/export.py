@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrations_app.engine.artefact_files import check_space, make_private_folder, only_one, write_atomically
 from migrations_app.engine.control import Control
+from migrations_app.engine.crew import Crew, Helper
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.export.export_journal import JOURNAL, Journal, JournalEntry, check_folder, clear_folder
 from migrations_app.engine.export.export_reader import Export, ExportChunk, open_export
@@ -29,15 +29,15 @@ from migrations_app.engine.export.manifest import (
     digest_of,
 )
 from migrations_app.engine.export.part_writer import PartJob, RowSource, TableContent, help_writing, write_part
-from migrations_app.engine.export.source_lines import Part, class_counts, only_blobs, parts
+from migrations_app.engine.export.source_lines import class_counts, only_blobs
 from migrations_app.engine.plan import SKIP, MovePlan, TablePlan
 from migrations_app.engine.profile.profile import Profile, TableProfile
-from migrations_app.engine.side_process import SideProcess
 from migrations_app.engine.source.cells import HEX, PLAIN
 from migrations_app.engine.source.fingerprint import Fingerprint
+from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.schema import SourceSchema
 from migrations_app.engine.source.sqlite_source import Source
-from migrations_app.engine.target.target import run_threads
+from migrations_app.engine.source.table_parts import parts
 
 __all__ = ["Export", "ExportChunk", "ExportResult", "RowSource", "export_source", "open_export"]
 
@@ -247,44 +247,18 @@ class _Writer:
 
     def _run(self, todo: Sequence[PartJob], jobs: int) -> None:
         """Here alone, or beside helper processes, each with a view of its own of the same snapshot."""
-        queue = deque(todo)
-        helpers = min(jobs, len(todo)) - 1 if _is_large(self.source) else 0
-        if helpers:
-            run_threads([self._here(queue), *[self._beside(queue)] * helpers], self.control)
-        else:
-            self._here(queue)(self.control)
-
-    def _here(self, queue: deque[PartJob]) -> Callable[[Control], None]:
-        def work(control: Control) -> None:
-            while (job := self._take(queue)) is not None:
-                for file in write_part(job, self.source, self.directory, control):
-                    self._written(job, file)
-
-        return work
-
-    def _beside(self, queue: deque[PartJob]) -> Callable[[Control], None]:
-        assert isinstance(self.source, Source)
-        source, task = self.source, (help_writing, self.source.address, self.directory)
-
-        def work(control: Control) -> None:
-            with SideProcess(*task, control=control) as helper:
-                if not source.is_alone(helper.receive()):
-                    return  # it would see later rows: the others do the work
-                while (job := self._take(queue)) is not None:
-                    helper.send(job)
-                    while (file := helper.receive()) is not None:
-                        self._written(job, file)
-
-        return work
-
-    def _take(self, queue: deque[PartJob]) -> PartJob | None:
-        with self._lock:
-            if not queue:
-                return None
-            job = queue.popleft()
+        for job in todo:
             self._files[job.first_number] = list(job.kept)
             self._rows[job.table.name] = self._rows.get(job.table.name, 0) + sum(file.rows for file in job.kept)
-            return job
+        crew = Crew(todo, lambda job, control: write_part(job, self.source, self.directory, control), self._written)
+        crew.run(self.control, self._helpers(min(jobs, len(todo)) - 1))
+
+    def _helpers(self, count: int) -> list[Helper]:
+        source = self.source
+        if not isinstance(source, Source) or source.size < HELPED_BYTES:
+            return []
+        # Those that would see later rows are of no use.
+        return [Helper((help_writing, source.address, self.directory), source.is_alone)] * count
 
     def _written(self, job: PartJob, file: ExportFile) -> None:
         table = job.table.name
@@ -309,10 +283,6 @@ class _Writer:
             files=files,
             fitting=table.fitting,
         )
-
-
-def _is_large(source: RowSource) -> bool:
-    return isinstance(source, Source) and source.schema.page_count * source.schema.page_size >= HELPED_BYTES
 
 
 def _number(name: str) -> int:

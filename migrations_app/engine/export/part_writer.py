@@ -11,11 +11,13 @@ from typing import Protocol
 
 from migrations_app.engine.artefact_files import part_file
 from migrations_app.engine.control import Control
+from migrations_app.engine.crew import lend_hand
 from migrations_app.engine.export.manifest import ExportFile
-from migrations_app.engine.export.source_lines import Block, Part, PartReader
+from migrations_app.engine.export.source_lines import Block, PartReader
 from migrations_app.engine.profile.column_profile import TableProfile
 from migrations_app.engine.side_process import Channel
 from migrations_app.engine.source.cells import Row, encode_row
+from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.schema import SourceSchema
 from migrations_app.engine.source.sqlite_source import Address, Source, open_again
 
@@ -66,13 +68,9 @@ def write_part(job: PartJob, source: RowSource, directory: Path, control: Contro
 
 
 def help_writing(channel: Channel, control: Control, address: Address, directory: Path) -> None:
-    """A helper's life: says which file it opened, then writes the parts that it is given; None ends each."""
+    """A helper's life: says which file it opened, then writes the parts that it is given."""
     with open_again(address, control) as source:
-        channel.send(source.identity)
-        for job in channel:
-            for file in write_part(job, source, directory, control):
-                channel.send(file)
-            channel.send(None)
+        lend_hand(channel, source.identity, lambda job: write_part(job, source, directory, control))
 
 
 def _blocks(job: PartJob, source: RowSource) -> Iterator[Block]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
 from migrations_app.engine.profile.profile import ColumnProfile, TableProfile
 from migrations_app.engine.source import line_sql
 from migrations_app.engine.source.cells import Row, encode_row
+from migrations_app.engine.source.row_ranges import Part, is_by_rowid, range_condition
 from migrations_app.engine.source.schema import SourceTable
 from migrations_app.engine.source.sqlite_source import Source, quote_name
+from migrations_app.engine.source.table_parts import rowid_at
 
-PART_ROWS = 200_000
 BLOCK_ROWS = 1_000
 BLOCK_BYTES = 4 << 20  # that SQLite may build; a block that would be larger comes row by row
 FAST = True  # tests turn it off, to show that both ways give the same bytes
@@ -29,32 +30,6 @@ class Block(NamedTuple):
 
     raw: bytes
     rows: int
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows of a table with rowids above `after`, up to `last`; None is no bound. `number` counts from 0."""
-
-    table: str
-    number: int
-    after: int | None = None
-    last: int | None = None
-
-
-def parts(source: Source, name: str) -> tuple[Part, ...]:
-    """Cut a table into parts of PART_ROWS rows by rowid. One that has none is one part, in the order of its key.
-
-    Deterministic for one state of the file, so that parts can be made again.
-    """
-    table = source.schema.table(name)
-    if not _by_rowid(table):
-        return (Part(name, 0),)
-    found: list[Part] = []
-    after: int | None = None
-    while (last := _rowid_at(source, table, Part(name, 0, after), PART_ROWS - 1)) is not None:
-        found.append(Part(name, len(found), after, last))
-        after = last
-    return (*found, Part(name, len(found), after))
 
 
 def only_blobs(source: Source, name: str, column: str) -> bool:
@@ -78,12 +53,12 @@ class LineReader:
     def block(self, part: Part) -> tuple[Block, int | None]:
         """The first BLOCK_ROWS rows of the part, and the rowid of the last; one query, and no Python object a row."""
         name, key = quote_name(self.table.name), self.table.rowid_name
-        condition, parameters = _range(self.table, part)
+        condition = range_condition(self.table, part)
         lines = f"SELECT {self.line} AS line, {key} AS key FROM {name} NOT INDEXED{condition} ORDER BY {key}"
         sql = f"SELECT CAST(group_concat(line, char(10)) AS BLOB), count(*), max(key) FROM ({lines} LIMIT {BLOCK_ROWS})"
         self.source.limit_row(BLOCK_BYTES)
         try:
-            raw, rows, last = self.source.select(sql, parameters).fetchone()
+            raw, rows, last = self.source.select(sql).fetchone()
         except sqlite3.Error as error:
             raise NotByLines from error
         finally:
@@ -134,11 +109,11 @@ class PartReader:
 
     def blocks(self, part: Part, skip: int = 0) -> Iterator[Block]:
         """The part's lines but for the first `skip` rows. Raises Refused, Failed, Cancelled as Source.rows() does."""
-        if not _by_rowid(self.table):
+        if not is_by_rowid(self.table):
             yield from self._in_order_of_key(skip)
             return
         if skip:
-            last = _rowid_at(self.source, self.table, part, skip - 1)
+            last = rowid_at(self.source, self.table, part, skip - 1)
             if last is None:
                 return
             part = replace(part, after=last)
@@ -164,7 +139,7 @@ class PartReader:
             return None, None
 
     def _careful_lines(self, part: Part) -> Iterator[tuple[int, bytes]]:
-        rows = self.source.rows_by_rowid(self.table.name, self.columns, part.after, part.last, BLOCK_ROWS)
+        rows = self.source.rows_by_rowid(part, self.columns, BLOCK_ROWS)
         for key, row in rows:
             yield key, encode_row(row, self.hex_positions)
 
@@ -208,36 +183,3 @@ def class_counts(column: ColumnProfile) -> dict[str, int]:
         "text": column.texts,
     }
     return {name: count for name, count in counts.items() if count}
-
-
-def _by_rowid(table: SourceTable) -> bool:
-    return table.kind == "table" and bool(table.rowid_name)
-
-
-def _range(table: SourceTable, part: Part) -> tuple[str, tuple[int, ...]]:
-    bounds = [(f"{table.rowid_name} > ?", part.after), (f"{table.rowid_name} <= ?", part.last)]
-    used = [(text, value) for text, value in bounds if value is not None]
-    condition = " WHERE " + " AND ".join(text for text, _value in used) if used else ""
-    return condition, tuple(value for _text, value in used)
-
-
-def _rowid_at(source: Source, table: SourceTable, part: Part, offset: int) -> int | None:
-    """The rowid of the part's row at that place, None when the part is shorter."""
-    condition, parameters = _range(table, part)
-    key = table.rowid_name
-    sql = f"SELECT {key} FROM {quote_name(table.name)} NOT INDEXED{condition} ORDER BY {key} LIMIT 1 OFFSET {offset}"
-    found = next(source.query(sql, parameters), None)
-    return None if found is None else int(found[0])  # type: ignore[arg-type]
-
-
-__all__ = [
-    "Block",
-    "LineReader",
-    "NotByLines",
-    "Part",
-    "PartReader",
-    "can_write_lines",
-    "class_counts",
-    "only_blobs",
-    "parts",
-]

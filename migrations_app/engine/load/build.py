@@ -11,6 +11,7 @@ from functools import partial
 import psycopg2
 
 from migrations_app.engine.control import Control
+from migrations_app.engine.crew import run_threads
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.load.load_rows import Loading
 from migrations_app.engine.plan import ObjectPlan, TablePlan
@@ -23,7 +24,6 @@ from migrations_app.engine.target.target import (
     Cursor,
     cancelling,
     database_failed,
-    run_threads,
     transaction,
 )
 

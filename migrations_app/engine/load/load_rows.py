@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psycopg2
 
 from migrations_app.engine.control import Control
+from migrations_app.engine.crew import run_threads
 from migrations_app.engine.errors import EngineError, Failed
 from migrations_app.engine.export.export_reader import Export, ExportChunk
 from migrations_app.engine.load import copy_direct
@@ -26,7 +27,6 @@ from migrations_app.engine.target.target import (
     cancelling,
     connect,
     database_failed,
-    run_threads,
     transaction,
 )
 from migrations_app.engine.target.target_url import TargetUrl

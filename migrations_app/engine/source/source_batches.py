@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrations_app.engine.source.cells import InvalidText, Row
+from migrations_app.engine.source.row_ranges import Part, range_condition
 from migrations_app.engine.source.schema import SourceTable
 from migrations_app.engine.source.sqlite_source import NeedsCare, Source, quote_name
 
@@ -37,7 +38,7 @@ class Batch:
         return tuple(row[i] for i in self.key_places)
 
 
-def quick_batches(source: Source, table: SourceTable, columns: Sequence[str]) -> Iterator[Batch]:
+def quick_batches(source: Source, table: SourceTable, columns: Sequence[str], part: Part) -> Iterator[Batch]:
     """Of a UTF-8 file. Raises NeedsCare, at any time, where only the careful way will do; and what rows() raises."""
     wanted = list(columns)
     key = list(table.key)
@@ -47,13 +48,14 @@ def quick_batches(source: Source, table: SourceTable, columns: Sequence[str]) ->
         extra = [quote_name(name) for name in key] or ([table.rowid_name] if table.rowid_name else [])
         places = tuple(range(len(wanted), len(wanted) + len(extra)))
     expressions = [quote_name(name) for name in wanted] + extra
-    fetch = source.fetcher(f"SELECT {', '.join(expressions or ['1'])} FROM {quote_name(table.name)}")
+    rows = f"{quote_name(table.name)}{range_condition(table, part)}"
+    fetch = source.fetcher(f"SELECT {', '.join(expressions or ['1'])} FROM {rows}")
     return _batches(fetch, places)
 
 
-def careful_batches(source: Source, table: SourceTable, columns: Sequence[str]) -> Iterator[Batch]:
+def careful_batches(source: Source, table: SourceTable, columns: Sequence[str], part: Part) -> Iterator[Batch]:
     """Of any file, InvalidText included. Raises what Source.rows() raises."""
-    rows = (row + key for key, row in source.rows_with_key(table.name, columns, ordered=False))
+    rows = (row + key for key, row in source.rows_with_key(table.name, columns, ordered=False, part=part))
     width = len(table.key) or bool(table.rowid_name)
     places = tuple(range(len(columns), len(columns) + width))
     return _batches(lambda count: list(itertools.islice(rows, count)), places)

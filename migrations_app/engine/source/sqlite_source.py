@@ -27,6 +27,7 @@ from migrations_app.engine.source.affinity import REAL, affinity
 from migrations_app.engine.source.cells import Cell, InvalidText, Row
 from migrations_app.engine.source.damage import describe_damage
 from migrations_app.engine.source.row_keys import key_names, row_key_text
+from migrations_app.engine.source.row_ranges import Part, range_condition
 from migrations_app.engine.source.schema import SourceSchema, SourceTable
 from migrations_app.engine.source.source_copy import copy_with_journal
 from migrations_app.engine.source.sqlite_ddl import fold
@@ -83,7 +84,6 @@ class _Tail:
     where: str = ""
     order: str = ""
     limit: int = -1
-    parameters: tuple[int, ...] = ()
     offset: int = 0
 
     @property
@@ -219,25 +219,23 @@ class Source:
         return self._stream(found, self._wanted_cells(found, columns), _in_order(found))
 
     def rows_with_key(
-        self, table: str, columns: Sequence[str] | None = None, *, ordered: bool = True
+        self, table: str, columns: Sequence[str] | None = None, *, ordered: bool = True, part: Part | None = None
     ) -> Iterator[tuple[Row, Row]]:
-        """Like rows(), each row with its key before it: the key columns' values, or (rowid,) where only that serves."""
+        """Like rows(), each row with its key before it: the key columns' values, or (rowid,) where only that serves.
+
+        Not ordered, the rows may be those of a part.
+        """
         found = self.schema.table(table)
         key = [quote_name(name) for name in found.key] or ([found.rowid_name] if found.rowid_name else [])
         width = len(key)
         wanted = self._wanted_cells(found, columns)
-        for row in self._stream(found, [*key, *wanted], _in_order(found) if ordered else _Tail()):
+        for row in self._stream(found, [*key, *wanted], _in_order(found) if ordered else _of_part(found, part)):
             yield row[:width], row[width:]
 
-    def rows_by_rowid(
-        self, table: str, columns: Sequence[str], after: int | None, last: int | None, limit: int
-    ) -> Iterator[tuple[int, Row]]:
-        """At most `limit` rows with rowids above `after` and up to `last` (None: no bound), each with its rowid."""
-        found = self.schema.table(table)
-        bounds = [(f"{found.rowid_name} > ?", after), (f"{found.rowid_name} <= ?", last)]
-        used = [(text, value) for text, value in bounds if value is not None]
-        condition = " WHERE " + " AND ".join(text for text, _value in used) if used else ""
-        tail = _Tail(condition, f" ORDER BY {found.rowid_name}", limit, tuple(value for _text, value in used))
+    def rows_by_rowid(self, part: Part, columns: Sequence[str], limit: int) -> Iterator[tuple[int, Row]]:
+        """The first `limit` rows of a part of a table, each with its rowid."""
+        found = self.schema.table(part.table)
+        tail = _Tail(range_condition(found, part), f" ORDER BY {found.rowid_name}", limit)
         wanted = self._wanted_cells(found, columns)
         for row in self._stream(found, [found.rowid_name, *wanted], tail):
             yield row[0], row[1:]  # type: ignore[misc]
@@ -245,6 +243,11 @@ class Source:
     def order_of(self, table: str) -> str:
         """The ORDER BY terms of rows(); '' where a table has no order of its own."""
         return _order_by(self.schema.table(table))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the snapshot's pages."""
+        return self.schema.page_count * self.schema.page_size
 
     @property
     def address(self) -> Address:
@@ -347,7 +350,7 @@ class Source:
         done, ahead = 0, 1
         try:
             with self._errors(f"reading table {table.name!r}"):
-                cursor = self._connection.execute(query, tail.parameters)
+                cursor = self._connection.execute(query)
                 ahead = 2  # from here on sqlite3 fetches the next row before it hands out one
                 for row in cursor:
                     yield self._narrow(row) if wide else row
@@ -364,7 +367,7 @@ class Source:
         one = replace(tail, limit=1, offset=number - 1)
         try:
             query = f"SELECT {', '.join(key)} FROM {quote_name(table.name)}{one.sql}"
-            found = self._connection.execute(query, one.parameters).fetchone() if key else None
+            found = self._connection.execute(query).fetchone() if key else None
         except sqlite3.Error:
             found = None
         return f"row {row_key_text(key_names(table), found)}" if found else f"row number {number}"
@@ -473,6 +476,10 @@ def _wide_parts(expression: str) -> tuple[str, str]:
     """UTF-16: SQLite would replace what it can't decode, so the stored bytes are asked for."""
     is_text = f"typeof({expression})='text'"
     return f"CASE WHEN {is_text} THEN CAST({expression} AS BLOB) ELSE {expression} END", is_text
+
+
+def _of_part(table: SourceTable, part: Part | None) -> _Tail:
+    return _Tail(range_condition(table, part)) if part is not None else _Tail()
 
 
 def _in_order(table: SourceTable) -> _Tail:

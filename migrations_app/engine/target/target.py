@@ -7,7 +7,7 @@ psycopg2's wait callback: COPY can't be used with it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -318,30 +318,3 @@ def _refuse_unfit(url: TargetUrl, facts: TargetFacts, schema: str, *, read_only:
         grants.append(f"GRANT USAGE, CREATE ON SCHEMA {quote(schema)} TO {quote(facts.role)};")
     if grants:
         raise Refused("NO_RIGHTS", f"The role {facts.role} may not create what it needs.", "Run: " + " ".join(grants))
-
-
-def run_threads(workers: Sequence[Callable[[Control], None]], control: Control) -> None:
-    """Run each in a thread of its own with a Control of their own; the first error stops the others and is raised.
-
-    The caller's `stop` reaches them within 0.2 s; an error of theirs never sets the caller's.
-    """
-    errors: list[BaseException] = []
-    inner = Control(report=control.report)
-
-    def guarded(worker: Callable[[Control], None]) -> None:
-        try:
-            worker(inner)
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread below
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(worker,), daemon=True) for worker in workers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)
-            if (errors or control.stop.is_set()) and not inner.stop.is_set():
-                inner.stop_reason = control.stop_reason
-                inner.stop.set()
-    if errors:
-        raise next((error for error in errors if not isinstance(error, Cancelled)), errors[0])

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import psycopg2
 
 from migrations_app.engine.control import Control
-from migrations_app.engine.export.source_lines import Block, LineReader, NotByLines, Part, can_write_lines
+from migrations_app.engine.export.source_lines import Block, LineReader, NotByLines, can_write_lines
 from migrations_app.engine.load.copy_direct import OPTIONS, csv_lines
 from migrations_app.engine.plan import TablePlan
 from migrations_app.engine.source.line_sql import export_line
+from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target.pg_names import quote
 from migrations_app.engine.target.target import Connection, database_failed

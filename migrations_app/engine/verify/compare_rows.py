@@ -20,10 +20,11 @@ from typing import Any, Protocol
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.conversions import conversion
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.export.source_lines import Part, parts
 from migrations_app.engine.plan import MovePlan, TablePlan
 from migrations_app.engine.source.cells import Row
+from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.sqlite_source import Source
+from migrations_app.engine.source.table_parts import parts
 from migrations_app.engine.target.copy_text import LineWriter, join, split
 from migrations_app.engine.target.pg_names import qualified, quote
 from migrations_app.engine.target.target import Connection

@@ -14,6 +14,7 @@ from migrations_app.engine.export import source_lines
 from migrations_app.engine.load.copy_direct import csv_lines
 from migrations_app.engine.plan import ColumnPlan
 from migrations_app.engine.side_process import SideProcess
+from migrations_app.engine.source import table_parts
 from migrations_app.engine.source.line_sql import export_line
 from migrations_app.engine.source.sqlite_source import open_source
 from migrations_app.engine.target.target_url import TargetUrl
@@ -182,7 +183,7 @@ def test_each_change_is_found_and_named_although_blocks_are_compared(
 ) -> None:
     made, plan = export(path, tmp_path / "out")
     if helped:
-        monkeypatch.setattr(source_lines, "PART_ROWS", 50)
+        monkeypatch.setattr(table_parts, "PART_ROWS", 50)
         monkeypatch.setattr(compare_shares, "HELPED_BYTES", 0)
     load(url, made, plan)
     look.run("CREATE SCHEMA kept; CREATE TABLE kept.t AS TABLE t")
@@ -203,7 +204,7 @@ def test_a_row_without_a_key_is_found_beside_shares_that_are_cut_by_the_key(
     look: Look,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(source_lines, "PART_ROWS", 50)
+    monkeypatch.setattr(table_parts, "PART_ROWS", 50)
     made, plan = export(path, tmp_path / "out")
     load(url, made, plan)
     look.run("ALTER TABLE t DROP CONSTRAINT t_pkey, ALTER id DROP IDENTITY IF EXISTS, ALTER id DROP NOT NULL")
@@ -222,7 +223,7 @@ def test_helpers_compare_shares_of_the_rows_as_of_the_same_moment(
     """Rows that come to the target after the verification began are not seen, by whomever."""
     made, plan = export(path, tmp_path / "out")
     load(url, made, plan)
-    monkeypatch.setattr(source_lines, "PART_ROWS", 50)
+    monkeypatch.setattr(table_parts, "PART_ROWS", 50)
     monkeypatch.setattr(compare_shares, "HELPED_BYTES", 0)
     shared: list[int | None] = []
     receive, compare = SideProcess.receive, compare_shares.rows_if_equal

@@ -17,9 +17,12 @@ from migrations_app.engine.conversions.conversions import Unfit, conversion, for
 from migrations_app.engine.errors import Cancelled, Refused
 from migrations_app.engine.plan import MODE_CREATE
 from migrations_app.engine.planning.planning import check_plan_with_profile, plan_with_profile
+from migrations_app.engine.profile import profile
 from migrations_app.engine.profile.profile import Candidate, TableProfile, profile_source
 from migrations_app.engine.profile.profile_proofs import Blobs, Cells, Integers, Reals, Texts, proofs_for
+from migrations_app.engine.source import table_parts
 from migrations_app.engine.source.cells import Cell, InvalidText
+from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.source_batches import quick_batches
 from migrations_app.engine.source.sqlite_source import Source, open_source
 from tests.migrations_app.engine.profile_by_cell import profile_by_cell
@@ -269,6 +272,22 @@ def _profile(path: Path, name: str = "text", kind: str = "text", control: Contro
     return made.table("t")
 
 
+@pytest.mark.parametrize(("seed", "helped"), [(1, False), (2, False), (3, True), (4, False), (5, True)])
+def test_a_table_read_in_parts_and_by_helpers_has_the_same_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, helped: bool
+) -> None:
+    rng = random.Random(seed)
+    _random_file(tmp_path / "t.db", rng, "UTF-8" if seed % 4 else "UTF-16le")
+    with open_source(tmp_path / "t.db") as source:
+        names = [table.name for table in source.schema.tables]
+        candidates = _candidates(source, rng)
+        whole = profile_source(source, names, candidates, Control())
+        monkeypatch.setattr(table_parts, "PART_ROWS", 37)
+        if helped:
+            monkeypatch.setattr(profile, "HELPED_BYTES", 0)
+        assert profile_source(source, names, candidates, Control()) == whole
+
+
 def test_text_that_is_not_utf_8_is_counted_wherever_it_comes(tmp_path: Path) -> None:
     script = """CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT);
                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
@@ -338,7 +357,8 @@ def test_heavy_rows_behind_light_ones_are_read_few_at_a_time(tmp_path: Path) -> 
                 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
                 INSERT INTO t SELECT i, CASE WHEN i > 1250 THEN zeroblob(100000) END FROM n"""
     with open_source(build(tmp_path / "t.db", script)) as source:
-        sizes = [len(batch.rows) for batch in quick_batches(source, source.schema.table("t"), ["id", "v"])]
+        batches = quick_batches(source, source.schema.table("t"), ["id", "v"], Part("t", 0))
+        sizes = [len(batch.rows) for batch in batches]
         assert sum(sizes) == 3000 and max(sizes[:4]) > 300
         tracemalloc.start()
         profile_source(source, ["t"], {}, Control())

@@ -18,10 +18,10 @@ import pytest
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, Failed, FindingsRefused, Refused
 from migrations_app.engine.export import export as export_module
-from migrations_app.engine.export import source_lines
 from migrations_app.engine.export.manifest import ExportFile
 from migrations_app.engine.plan import Finding
 from migrations_app.engine.side_process import Channel, SideProcess
+from migrations_app.engine.source import table_parts
 from tests.migrations_app.engine.artefacts import every_kind, execute
 from tests.migrations_app.engine.test_export import export, snapshot
 
@@ -137,7 +137,7 @@ class Helpers:
 def helpers(monkeypatch: pytest.MonkeyPatch) -> Helpers:
     """For files of any size, in parts of 20 rows."""
     monkeypatch.setattr(export_module, "HELPED_BYTES", 0)
-    monkeypatch.setattr(source_lines, "PART_ROWS", 20)
+    monkeypatch.setattr(table_parts, "PART_ROWS", 20)
     helpers, receive, write = Helpers(), SideProcess.receive, export_module.write_part
 
     def received(self: SideProcess) -> Any:

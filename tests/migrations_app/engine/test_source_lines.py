@@ -11,11 +11,13 @@ import pytest
 
 from migrations_app.engine.control import Control
 from migrations_app.engine.export import part_writer, source_lines
-from migrations_app.engine.export.source_lines import Part, PartReader, parts
+from migrations_app.engine.export.source_lines import PartReader
 from migrations_app.engine.planning.planning import check_plan_with_profile
-from migrations_app.engine.source import line_sql
+from migrations_app.engine.source import line_sql, table_parts
 from migrations_app.engine.source.cells import encode_row
+from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.sqlite_source import Source, open_again, open_source
+from migrations_app.engine.source.table_parts import parts
 from tests.migrations_app.engine.artefacts import every_kind, execute, plain_plan
 from tests.migrations_app.engine.test_export import export, snapshot
 
@@ -58,7 +60,7 @@ def fast_and_careful(source: Source, name: str, *, profiled: bool) -> tuple[byte
     reader = PartReader(source, name, columns, (), found)
     assert reader.fast
     blocks = [block for part in parts(source, name) for block in reader.blocks(part)]
-    careful = b"".join(encode_row(row) for _key, row in source.rows_by_rowid(name, columns, None, None, -1))
+    careful = b"".join(encode_row(row) for _key, row in source.rows_by_rowid(Part(name, 0), columns, -1))
     return b"".join(block.raw for block in blocks), careful, len([block for block in blocks if block.rows > 1])
 
 
@@ -91,7 +93,7 @@ def test_random_reals_keep_every_bit(tmp_path: Path) -> None:
 
 
 def test_parts_cover_every_row_once_whatever_the_rowids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_lines, "PART_ROWS", 4)
+    monkeypatch.setattr(table_parts, "PART_ROWS", 4)
     monkeypatch.setattr(source_lines, "BLOCK_ROWS", 3)
     path = tmp_path / "a.sqlite"
     keys = [-(2**63), -5, 0, 1, 2, 3, 10, 11, 12, 2**40, 2**63 - 1]
@@ -152,7 +154,7 @@ def test_an_export_is_the_same_bytes_either_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profiled: bool
 ) -> None:
     monkeypatch.setattr(part_writer, "CHUNK_ROWS", 7)
-    monkeypatch.setattr(source_lines, "PART_ROWS", 20)
+    monkeypatch.setattr(table_parts, "PART_ROWS", 20)
     monkeypatch.setattr(source_lines, "BLOCK_ROWS", 5)
     path = every_kind(tmp_path / "a.sqlite", people=90)
     export(path, tmp_path / "fast", profiled=profiled, photo="bytea")

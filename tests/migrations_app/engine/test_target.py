@@ -9,8 +9,9 @@ import pytest
 
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.control import Control
+from migrations_app.engine.crew import run_threads
 from migrations_app.engine.errors import Cancelled, EngineError, Refused
-from migrations_app.engine.target.target import cancelling, connect, inspect_target, run_threads, transaction
+from migrations_app.engine.target.target import cancelling, connect, inspect_target, transaction
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from tests.migrations_app.engine.moves import Look
 

@@ -5,7 +5,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from django.conf import settings
 
 from controlplane.audit.errors import KeyUnusable
+from controlplane.audit.standalone import PublicKey, fingerprint
 
 _HINT = "Set CAUSEWAY_AUDIT_KEY_FILE to the key's path; `audit_public_key --create` makes a key where none is."
 
@@ -77,3 +78,24 @@ def public_key() -> Ed25519PublicKey:
 def public_pem() -> str:
     """The public key as PEM: what an auditor gets."""
     return public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+class QuickKey(PublicKey):
+    """The same key, verified by the library: far quicker than plain Python on a trail with many checkpoints."""
+
+    def holds(self, signature: bytes, message: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+def raw_of(key: Ed25519PublicKey) -> bytes:
+    """The 32 bytes of a public key."""
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def fingerprint_of(key: Ed25519PublicKey) -> str:
+    """What checkpoints name the key by."""
+    return fingerprint(raw_of(key))

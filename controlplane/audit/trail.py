@@ -18,7 +18,7 @@ from controlplane.audit.actions import require_known
 from controlplane.audit.errors import KeyUnusable, OutsideTransaction, PayloadRefused
 from controlplane.audit.models import AuditCheckpoint, AuditEvent, CheckpointReason
 from controlplane.audit.payloads import clean_payload, clean_text
-from controlplane.audit.standalone import CHECKPOINT_EVERY, GENESIS, checkpoint_message, event_hash, fingerprint
+from controlplane.audit.standalone import CHECKPOINT_EVERY, GENESIS, checkpoint_message, event_hash
 
 logger = logging.getLogger("causeway.audit")
 # Any number that nothing else in this database locks; "causeway audit" as 64 bits would do no better.
@@ -198,7 +198,7 @@ def _sign(event: AuditEvent, last_number: int, reason: CheckpointReason, using: 
         hash=event.hash,
         signed_at=timezone.now(),
         reason=reason.value,
-        key_fingerprint=fingerprint(key.public_key()),
+        key_fingerprint=signing.fingerprint_of(key.public_key()),
     )
     row.signature = key.sign(checkpoint_message(checkpoint_mapping(row))).hex()
     row.save(using=using, force_insert=True)

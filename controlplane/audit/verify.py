@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models, transaction
 from django.db.models.functions import Cast
 
 from controlplane.audit import guards, signing
 from controlplane.audit.models import AuditCheckpoint, AuditEvent
-from controlplane.audit.standalone import GENESIS, ChainChecker, Verdict, canonical, fingerprint
+from controlplane.audit.standalone import GENESIS, ChainChecker, PublicKey, Verdict, canonical, fingerprint
 from controlplane.audit.trail import checkpoint_mapping, record, time_text
 
 PAGE: Final = 1000
@@ -48,15 +47,13 @@ class TrailVerdict:
         return self.chain.ok and not self.missing_guards
 
 
-def own_keys() -> dict[str, Ed25519PublicKey]:
+def own_keys() -> dict[str, PublicKey]:
     """The public half of our own signing key, by fingerprint. Raises KeyUnusable."""
-    key = signing.public_key()
-    return {fingerprint(key): key}
+    key = signing.QuickKey(signing.raw_of(signing.public_key()))
+    return {fingerprint(key.raw): key}
 
 
-def verify_trail(
-    *, keys: Mapping[str, Ed25519PublicKey], first: int = 1, using: str = DEFAULT_DB_ALIAS
-) -> TrailVerdict:
+def verify_trail(*, keys: Mapping[str, PublicKey], first: int = 1, using: str = DEFAULT_DB_ALIAS) -> TrailVerdict:
     """Checks every event from `first` on, in pages, up to the newest one when it begins.
 
     keys: public keys by fingerprint. With first > 1 the hash of the event before it is taken as given.
@@ -75,7 +72,7 @@ def verify_trail(
 def verify_and_record(
     *,
     actor: AbstractBaseUser | str,
-    keys: Mapping[str, Ed25519PublicKey],
+    keys: Mapping[str, PublicKey],
     first: int = 1,
     using: str = DEFAULT_DB_ALIAS,
 ) -> TrailVerdict:

@@ -13,7 +13,6 @@ from django.db import connection, transaction
 from controlplane.audit import checks, guards, signing
 from controlplane.audit.actions import ACTIONS
 from controlplane.audit.models import AuditCheckpoint, AuditEvent
-from controlplane.audit.standalone import fingerprint
 from controlplane.audit.tasks import hourly_checkpoint
 from controlplane.audit.trail import record
 
@@ -108,7 +107,7 @@ def test_audit_public_key_prints_it_and_creates_it_when_asked(settings: Any, tmp
     settings.CAUSEWAY_AUDIT_KEY_FILE = str(tmp_path / "new" / "audit.pem")
     assert refused("audit_public_key").returncode == 2
     assert run("audit_public_key", "--create").strip() == signing.public_pem().strip()
-    assert run("audit_public_key", "--create", "--fingerprint").strip() == fingerprint(signing.public_key())
+    assert run("audit_public_key", "--create", "--fingerprint").strip() == signing.fingerprint_of(signing.public_key())
 
 
 def test_audit_guard_puts_triggers_back_and_says_so_in_the_trail(unguarded: None) -> None:

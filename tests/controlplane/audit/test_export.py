@@ -55,7 +55,7 @@ def mixed_trail(trail: str) -> str:
 
 def run_verifier(export: Path, key: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-I", str(VERIFIER), str(export), "--public-key", str(key), *more],
+        [sys.executable, "-I", "-S", str(VERIFIER), str(export), "--public-key", str(key), *more],
         capture_output=True,
         text=True,
         timeout=60,

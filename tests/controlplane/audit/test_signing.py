@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from controlplane.audit import signing
 from controlplane.audit.errors import KeyUnusable
-from controlplane.audit.standalone import fingerprint, load_public_keys
+from controlplane.audit.standalone import load_public_keys
 
 
 def test_key_is_made_on_first_need_readable_by_its_owner_alone(audit_key: Path) -> None:
-    first = fingerprint(signing.public_key())
+    first = signing.fingerprint_of(signing.public_key())
     assert stat.S_IMODE(audit_key.stat().st_mode) == 0o400
     assert stat.S_IMODE(audit_key.parent.stat().st_mode) == 0o700
-    assert fingerprint(signing.public_key()) == first
+    assert signing.fingerprint_of(signing.public_key()) == first
     assert [path.name for path in audit_key.parent.iterdir()] == ["audit.pem"], "no part file is left"
 
 
@@ -32,7 +32,9 @@ def test_production_makes_no_key(audit_key: Path, settings: Any) -> None:
 
 def test_processes_that_need_the_first_key_at_once_get_the_same(audit_key: Path) -> None:
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(fingerprint(signing.public_key()))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: found.append(signing.fingerprint_of(signing.public_key()))) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -63,4 +65,4 @@ def test_file_that_is_no_ed25519_key_is_refused_without_showing_it(audit_key: Pa
 
 
 def test_public_key_is_what_a_verifier_reads(audit_key: Path) -> None:
-    assert list(load_public_keys(signing.public_pem().encode())) == [fingerprint(signing.public_key())]
+    assert list(load_public_keys(signing.public_pem().encode())) == [signing.fingerprint_of(signing.public_key())]

@@ -7,7 +7,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.audit import signing
 from controlplane.audit.errors import KeyUnusable
-from controlplane.audit.standalone import fingerprint
 
 
 class Command(BaseCommand):
@@ -24,7 +23,11 @@ class Command(BaseCommand):
         try:
             if options["create"]:
                 signing.create_key(signing.key_path())
-            shown = fingerprint(signing.public_key()) if options["fingerprint"] else signing.public_pem().rstrip()
+            shown = (
+                signing.fingerprint_of(signing.public_key())
+                if options["fingerprint"]
+                else signing.public_pem().rstrip()
+            )
         except KeyUnusable as error:
             raise CommandError(f"REFUSED ({error.code}): {error.message} {error.hint}", returncode=2) from error
         self.stdout.write(shown)

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from controlplane.audit.errors import AuditError
-from controlplane.audit.standalone import Refused, load_public_keys
+from controlplane.audit.signing import QuickKey
+from controlplane.audit.standalone import PublicKey, Refused, load_public_keys
 from controlplane.audit.verify import TrailVerdict, own_keys, verify_and_record, verify_trail
 
 
@@ -67,10 +67,10 @@ def _verify(options: dict[str, Any]) -> TrailVerdict:
         raise CommandError(text, returncode=2) from error
 
 
-def _keys(files: list[Path] | None) -> dict[str, Ed25519PublicKey]:
+def _keys(files: list[Path] | None) -> dict[str, PublicKey]:
     if not files:
         return own_keys()
-    return {name: key for file in files for name, key in load_public_keys(file.read_bytes()).items()}
+    return {name: QuickKey(key.raw) for file in files for name, key in load_public_keys(file.read_bytes()).items()}
 
 
 def _complaint(verdict: TrailVerdict) -> str:

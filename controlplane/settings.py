@@ -102,6 +102,13 @@ TEMPLATES = [
     }
 ]
 
+# --- Uploads: each file is bounded while it arrives ---------------------------------------------
+FILE_UPLOAD_HANDLERS = [
+    "controlplane.uploads.BoundedUploadHandler",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+
 # --- Control database --------------------------------------------------------------------------
 CONTROL_URL_DEFAULT = f"sqlite:///{STATE_DIR / 'control.sqlite3'}"
 environment.refuse_other_database(env.str("DATABASE_URL", default=CONTROL_URL_DEFAULT))

@@ -19,6 +19,7 @@ from tests.migrations_app.views import addresses
 SignIn = Callable[[User], Client]
 WITHOUT_PAGE = {"login", "login_code", "logout", "theme", "plan_choose", "audit_verify", "audit_export", "mail_again"}
 WITHOUT_PAGE |= {"application_check", "application_look"}  # tests/migrations_app/views/test_applications.py
+WITHOUT_PAGE |= {"run_checklist_seen", "run_file"}  # tests/migrations_app/views/test_checklist.py
 
 
 @pytest.mark.parametrize("role", ["lead", "second_lead", "ops", "qa", "viewer", "boss"])
@@ -46,6 +47,7 @@ def test_the_walk_leaves_no_page_out(who: make.People, loading: MigrationRun) ->
         "plan",
     }
     walked |= {"second_factor", "application", "plan_new", *addresses.OF_A_RUN}
+    walked |= {"checklist_template", "checklist_template_item"}
     assert {pattern.name for pattern in urlpatterns} == walked | WITHOUT_PAGE
 
 

@@ -26,6 +26,7 @@ from migrations_app.engine.backup.content import Content, digest_content, first_
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.side_process import SideProcess
+from migrations_app.engine.source.integrity_beside import CHECK_KIB
 from migrations_app.engine.source.sqlite_source import Source, open_source
 
 _BLOCK = 1 << 20
@@ -160,6 +161,7 @@ def _restore_and_check(of: Path, part: Path, sha256: str, content: Content | Non
 
 
 def _check_restored(source: Source, content: Content | None, control: Control) -> dict[str, int]:
+    source.keep_pages(CHECK_KIB)
     source.check_integrity(control)
     if content is None:
         return {table.name: source.count(table.name) for table in source.schema.tables if table.kind != "virtual"}

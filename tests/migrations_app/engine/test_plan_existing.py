@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import EMPTY_THEN_LOAD, KEEP_TARGET, LOAD, MODE_EXISTING, SKIP, Finding, MovePlan
+from migrations_app.engine.planning.findings import CATALOGUE
 from migrations_app.engine.planning.planning import make_plan
 from migrations_app.engine.source.sqlite_source import open_source
 from migrations_app.engine.target.target import connect, read_target_schema
@@ -74,6 +77,8 @@ def test_the_targets_type_decides(tmp_path: Path, declared: str, value: str, typ
         ("'true'", "boolean", "words", "boolean_words"),
         ("1577934245", STAMPTZ, "epoch_seconds", "epoch:s"),
         ("1577934245123", "timestamp without time zone", "epoch_milliseconds", "epoch:ms"),
+        ("2459081.75", STAMPTZ, "julian_day", "julian"),
+        ("2459081.5", "timestamp without time zone", "julian_day", "julian"),
         ("90061500000", "interval", "microseconds", "interval_microseconds"),
         ("'text'", "bytea", "stored_bytes", "text_bytes:UTF-8"),
     ],
@@ -362,3 +367,66 @@ def test_json_that_stays_as_it_is_is_no_finding(tmp_path: Path, url: TargetUrl, 
     assert result.equal and plan.findings == ()
     with open_source(build(tmp_path / "u.db", "CREATE TABLE t(doc JSON); INSERT INTO t VALUES('{\"a\":1}')")) as source:
         assert planned(source, url, MODE_EXISTING, schema="kept")[0].findings == ()
+
+
+def test_every_finding_of_an_existing_schema_is_named_by_a_test() -> None:
+    here = Path(__file__)
+    planning = here.resolve().parents[3] / "migrations_app" / "engine" / "planning"
+    rooms = [path.read_text() for path in (*planning.glob("plan_existing*.py"), planning / "planning.py")]
+    made = {code for room in rooms for code in re.findall(r'"([A-Z][A-Z_]{5,})"', room)} & set(CATALOGUE)
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in here.parent.glob("test_*.py"))
+    assert len(made) > 25
+    assert sorted(code for code in made if not re.search(rf"\b{code}\b", tests)) == []
+
+
+def test_numbers_that_count_time_arrive_as_times_by_choice(tmp_path: Path, url: TargetUrl, look: Look) -> None:
+    script = """CREATE TABLE t(id INTEGER PRIMARY KEY, day REAL, made INT, seen INT);
+                INSERT INTO t VALUES(1, 2459081.75, 1577934245, 1577934245123), (2, NULL, 0, -1)"""
+    path = build(tmp_path / "t.db", script)
+    look.run("CREATE TABLE t(id bigint PRIMARY KEY, day timestamp, made timestamptz, seen timestamp)")
+    ways = {"day": "julian_day", "made": "epoch_seconds", "seen": "epoch_milliseconds"}
+    choices = [(f"VALUE_DOES_NOT_FIT@t.{name}", way) for name, way in ways.items()]
+    plan, result = move(path, url, MODE_EXISTING, choices)
+    assert result.equal
+    assert look.rows("SELECT day::text, (made AT TIME ZONE 'UTC')::text, seen::text FROM t ORDER BY id") == [
+        ("2020-08-20 06:00:00", "2020-01-02 03:04:05", "2020-01-02 03:04:05.123"),
+        (None, "1970-01-01 00:00:00", "1969-12-31 23:59:59.999"),
+    ]
+    look.run("UPDATE t SET day = '2020-08-20 06:00:00.001' WHERE id = 1")
+    assert [each.column for each in again(path, plan, url).differences] == ["day"]
+
+
+def test_columns_that_only_the_target_fills_are_told(tmp_path: Path, url: TargetUrl, look: Look) -> None:
+    path = build(tmp_path / "t.db", "CREATE TABLE t(id INTEGER PRIMARY KEY); INSERT INTO t VALUES(1)")
+    look.run(
+        """CREATE TABLE t(id bigint PRIMARY KEY, nothing text, state text NOT NULL DEFAULT 'new',
+                          number bigint GENERATED ALWAYS AS IDENTITY,
+                          twice bigint GENERATED ALWAYS AS (id * 2) STORED)"""
+    )
+    plan, result = move(path, url, MODE_EXISTING)
+    told = [(f.code, f.table, f.column, f.severity) for f in plan.findings]
+    names = ("nothing", "state", "number", "twice")
+    assert told == [("TARGET_COLUMN_DEFAULTS", "t", name, "info") for name in names]
+    assert result.equal and look.rows("SELECT * FROM t") == [(1, None, "new", 1, 2)]
+
+
+def test_a_foreign_table_of_the_target_is_left_out_only_by_choice(
+    postgres: EmbeddedPostgres, tmp_path: Path, url: TargetUrl
+) -> None:
+    superuser = Look(postgres.url(url.database))  # only one may make a wrapper
+    superuser.run(
+        f"""CREATE FOREIGN DATA WRAPPER elsewhere; CREATE SERVER far FOREIGN DATA WRAPPER elsewhere;
+            CREATE FOREIGN TABLE t(id bigint) SERVER far; ALTER FOREIGN TABLE t OWNER TO "{url.user}";
+            CREATE TABLE u(id bigint); ALTER TABLE u OWNER TO "{url.user}" """
+    )
+    superuser.connection.close()
+    script = (
+        "CREATE TABLE t(id INTEGER PRIMARY KEY); INSERT INTO t VALUES(1); CREATE TABLE u(id); INSERT INTO u VALUES(2)"
+    )
+    path = build(tmp_path / "t.db", script)
+    with open_source(path) as source:
+        (found,) = planned(source, url, MODE_EXISTING)[0].open_findings
+    assert (found.code, found.table, found.choices) == ("TARGET_KIND", "t", ("skip",))
+    plan, result = move(path, url, MODE_EXISTING, [("TARGET_KIND@t", "skip")])
+    assert result.equal and (plan.table("t").rule, plan.table("u").rule) == (SKIP, LOAD)
+    assert any("t (a foreign table" in remark for remark in result.remarks)

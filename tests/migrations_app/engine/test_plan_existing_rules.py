@@ -226,3 +226,13 @@ def test_a_rule_on_columns_that_are_not_written_is_said_not_to_be_tried(planned:
                                 twice integer GENERATED ALWAYS AS (n * 2) STORED, CONSTRAINT rule {rule})"""
     told = [finding for finding in planned(source, target).findings if finding.code == "RULE_NOT_TRIED"]
     assert [(found.table, "rule" in found.message) for found in told] == [("t", True)]
+
+
+def test_a_rule_that_the_role_may_not_compute_is_said_not_to_be_tried(planned: Planned) -> None:
+    source = "CREATE TABLE t(id INTEGER PRIMARY KEY, n INT); INSERT INTO t VALUES(1, 0)"
+    target = """CREATE FUNCTION secret(integer) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN true; END';
+        CREATE TABLE t(id bigint PRIMARY KEY, n integer CONSTRAINT rule CHECK (secret(n)));
+        REVOKE ALL ON FUNCTION secret(integer) FROM PUBLIC, CURRENT_USER"""
+    found = the_only(planned(source, target))
+    assert (found.code, found.severity, found.table, found.column) == ("RULE_NOT_TRIED", "warn", "t", "n")
+    assert "rule" in found.message and "42501" in found.message

@@ -65,6 +65,8 @@ ACTIONS: Final[dict[str, str]] = {
     "application.retired": "An application was retired",
     "membership.granted": "A person was given a role on an application",
     "membership.revoked": "A person lost a role on an application",
+    "person.added": "An account was added",
+    "person.changed": "An account or a group of accounts was changed",
     "person.signed_in": "A person signed in",
     "person.signed_out": "A person signed out",
     "person.sign_in_failed": "A sign-in failed",

@@ -12,6 +12,7 @@ from django.utils.functional import cached_property
 
 from controlplane.audit.actions import families
 from controlplane.audit.models import AuditCheckpoint, AuditEvent
+from controlplane.registry.models import Application
 
 # As far as anyone pages by hand; beyond it a search or a filter is the way.
 REACH: Final = 10_000
@@ -75,11 +76,19 @@ class SinceFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
+    """Superusers read all of it, staff the events of their own applications."""
+
     list_display = ("sequence", "at", "actor", "role", "action", "object", "application")
     list_filter = (FamilyFilter, SinceFilter)
     ordering = ("-sequence",)
     search_fields = ("^actor", "^action", "=object_id", "^object", "=application")
     search_help_text = "Begins with: actor, action, object. Whole: object id, application."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
+        rows: QuerySet[AuditEvent] = super().get_queryset(request)
+        if request.user.is_superuser:
+            return rows
+        return rows.filter(application__in=Application.objects.visible_to(request.user).values("name"))
 
 
 @admin.register(AuditCheckpoint)

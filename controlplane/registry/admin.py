@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from controlplane.registry.filters import OwnApplicationsFilter
 from controlplane.registry.models import Application, Host, Look, Membership
 
 
@@ -70,7 +71,7 @@ class ApplicationAdmin(LookedAt):
 class MembershipAdmin(LookedAt):
     of = "application"
     list_display = ("application", "user", "role", "created_at", "page")
-    list_filter = ("role", "application")
+    list_filter = ("role", ("application", OwnApplicationsFilter))
     search_fields = ("user__username", "application__name")
     list_select_related = ("application", "user")
 

@@ -16,12 +16,15 @@ from migrations_app.engine.conversions.conversions import conversion, type_parts
 from migrations_app.engine.conversions.pg_text import double_text
 from migrations_app.engine.plan import ColumnPlan
 from migrations_app.engine.source.affinity import REAL, TEXT, affinity
+from migrations_app.engine.source.line_sql import FINITE_FUNCTION
 from migrations_app.engine.source.sqlite_source import Source, quote_name
 
 _WHOLE_NUMBERS = frozenset({"int8_strict", "bigint", "integer", "smallint"})
 _AS_IT_IS = frozenset({"text", "varchar", "enum", "verbatim", "json", "date", "uuid_strict"})
 # Multiples of 1/16 up to 1e10 but 0 (which may be the negative one): SQLite prints all digits of these.
 _EXACT = "{0} BETWEEN -1e10 AND 1e10 AND {0} * 16 = CAST({0} * 16 AS INTEGER) AND {0} <> 0"
+# Other fractions that PostgreSQL prints as Python does: no exponent, and no other double near enough to matter.
+_FRACTION = "abs({0}) BETWEEN 1e-4 AND 1e10 AND {0} <> CAST({0} AS INTEGER)"
 _MOST_SCALE = 6  # decimal places up to which SQLite's printf is trusted, for numbers below a billion
 
 
@@ -36,6 +39,7 @@ class Printed:
 def printed_cells(source: Source, table_kind: str, columns: tuple[ColumnPlan, ...]) -> list[Printed]:
     """An expression a column; the Python functions that they call are made known to the connection."""
     found = []
+    source.define(FINITE_FUNCTION, float.__repr__)
     for place, column in enumerate(columns):
         function = f"causeway_printed_{place}"
         source.define(function, _printer(column))
@@ -86,11 +90,12 @@ def _double(cell: str, other: str, *, real: bool) -> str:
     `real`: of a column of REAL affinity, where text is never a number's and no integer stays one.
     """
     whole = f"CASE WHEN {cell} = CAST({cell} AS INTEGER) THEN CAST({cell} AS INTEGER) ELSE {cell} END"
+    fraction = f"WHEN {_FRACTION.format(cell)} THEN json({FINITE_FUNCTION}({cell}))"
     if real:
-        return f"CASE WHEN {_EXACT.format(cell)} THEN {whole} WHEN {cell} IS NULL THEN NULL ELSE json({other}) END"
-    return _by_class(
-        cell, f"json({other})", real=f"CASE WHEN {_EXACT.format(cell)} THEN {whole} ELSE json({other}) END"
-    )
+        null = f"WHEN {cell} IS NULL THEN NULL"
+        return f"CASE WHEN {_EXACT.format(cell)} THEN {whole} {null} {fraction} ELSE json({other}) END"
+    number = f"CASE WHEN {_EXACT.format(cell)} THEN {whole} {fraction} ELSE json({other}) END"
+    return _by_class(cell, f"json({other})", real=number)
 
 
 def _moment(cell: str, column: ColumnPlan, other: str) -> str:

@@ -28,6 +28,7 @@ from migrations_app.engine.verify.compare_rows import Difference, Differences, T
 from migrations_app.engine.verify.compare_schema import SchemaCheck, compare_schema
 from migrations_app.engine.verify.compare_shares import equal_tables
 from migrations_app.engine.verify.decrypt import DecryptCheck
+from migrations_app.engine.verify.kept_tables import compare_kept
 
 JOBS = 2  # processes that compare the rows of a large source
 LIMIT = 100  # differences that are listed a table; all are counted
@@ -40,6 +41,8 @@ class VerifySource(Protocol):
 
     @property
     def schema(self) -> SourceSchema: ...
+
+    def count(self, table: str) -> int: ...
 
     def rows(self, table: str, columns: Sequence[str] | None = None) -> Iterator[Row]: ...
 
@@ -87,8 +90,9 @@ def verify(
 
     Compared are: tables and columns of the source that the plan doesn't know ('not_in_plan'), the target's objects,
     the rows of every table that the plan loads, generated columns too, sequences, foreign keys by anti-join, encrypted
-    columns. Not compared, and said in `remarks`: tables and columns that the plan leaves out, and tables whose own
-    rows the target keeps (schema versions, tables kept by choice), since no row of the source was meant to be there.
+    columns. Not compared, and said in `remarks`: tables and columns that the plan leaves out. Tables whose own rows the
+    target keeps (schema versions, tables kept by choice) are looked at for a remark: no row of the source was meant to
+    be there.
     """
     control = control or Control()
     run = _Verification(source, plan, url, control, environment or {}, changed_keys, limit, jobs)
@@ -127,6 +131,7 @@ class _Verification:
                 connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
                 with transaction(connection, "comparing the rows") as cursor:
                     self._timed("rows", lambda: self._rows(connection, schema))
+                    self.remarks += compare_kept(cursor, self.source, self.plan, schema.actual, self.control)
                     self._timed("constraints", lambda: self._constraints(cursor))
                     self._timed("decrypt", lambda: self._decrypt(connection))
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from migrations_app.engine.conversions.conversions import for_target_type
-from migrations_app.engine.plan import KEEP_TARGET, SKIP, SKIP_ROW, SKIP_WIDE_ROW, ColumnPlan, MovePlan, TablePlan
+from migrations_app.engine.plan import SKIP, SKIP_ROW, SKIP_WIDE_ROW, ColumnPlan, MovePlan, TablePlan
 from migrations_app.engine.source.schema import SourceSchema
 from migrations_app.engine.target.target_schema import TargetColumn, TargetTable
 from migrations_app.engine.verify.compare_rows import Difference
@@ -63,7 +63,6 @@ def unanswered(plan: MovePlan) -> Iterator[Difference]:
 def left_out(plan: MovePlan) -> Iterator[str]:
     """What isn't compared because the plan says so: it is no difference, and nobody may think that it was compared."""
     skipped = [f"{t.name} ({t.reason or 'by the plan'})" for t in plan.tables if t.rule == SKIP]
-    kept = [t.name for t in plan.tables if t.rule == KEEP_TARGET]
     columns = [
         f"{t.name}.{c.name} ({c.reason})"
         for t in plan.tables
@@ -74,7 +73,6 @@ def left_out(plan: MovePlan) -> Iterator[str]:
     thinned = [t.name for t in plan.tables if t.is_loaded and any(c.on_unfit == SKIP_ROW for c in t.columns)]
     narrowed = [t.name for t in plan.tables if t.is_loaded and any(c.on_unfit == SKIP_WIDE_ROW for c in t.columns)]
     yield from _listed("Tables that the plan leaves out", skipped)
-    yield from _listed("Tables in which the target's own rows stay, so that they aren't compared", kept)
     yield from _listed("Columns that the plan leaves out", columns)
     yield from _listed("Tables of which rows with a value that doesn't fit are left out, by choice", thinned)
     respelt = [f"{f.table}.{f.column}" for f in plan.findings if f.code == "JSON_REWRITTEN"]

@@ -223,6 +223,7 @@ CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
 CELERY_BEAT_SCHEDULE = {
     "audit-checkpoint": {"task": "controlplane.audit.tasks.hourly_checkpoint", "schedule": 3600.0},
     "sweep": {"task": "migrations_app.sweep", "schedule": 5.0, "options": {"expires": 10}},
+    "certificates": {"task": "migrations_app.issue_certificates", "schedule": 10.0, "options": {"expires": 10}},
     "mail": {"task": "controlplane.mail.send", "schedule": 10.0, "options": {"expires": 10}},
 }
 
@@ -257,3 +258,5 @@ CAUSEWAY_SIGNATURE_HOURS = 72
 CAUSEWAY_REAUTH_SECONDS = 600
 CAUSEWAY_COUNTERSIGN_HOURS = 24
 CAUSEWAY_REHEARSAL_MAX_DAYS = 7
+# How long a certificate says that the backups of a finished run are kept; nothing deletes them by itself.
+CAUSEWAY_BACKUP_DAYS = env.int("CAUSEWAY_BACKUP_DAYS", default=90)

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from migrations_app.services import hosts
+from migrations_app.services.certificate.issue import issue_due
 from migrations_app.services.execution import work_on_run
 from migrations_app.services.looks import work_on_look
 from migrations_app.services.plan_making import work_on_plan
@@ -43,3 +44,8 @@ def look(look_id: int) -> None:
 @shared_task(name="migrations_app.describe_host", ignore_result=True)
 def describe_host(host_id: int) -> None:
     hosts.describe_host(host_id=host_id)
+
+
+@shared_task(name="migrations_app.issue_certificates", ignore_result=True)
+def issue_certificates() -> None:
+    issue_due(now=timezone.now())

@@ -1,5 +1,6 @@
 """What a run is made of. One concept a file; every state and transition in states.py."""
 
+from migrations_app.models.certificates import Certificate
 from migrations_app.models.checklist import (
     ChecklistItem,
     ChecklistTemplate,
@@ -17,14 +18,15 @@ from migrations_app.models.runs import Artifact, MigrationRun, RunStep, StepLogL
 __all__ = [
     "Approval",
     "Artifact",
+    "Certificate",
     "ChecklistItem",
     "ChecklistTemplate",
     "ChecklistVersion",
     "ChecklistVisit",
     "Finding",
     "Gate",
-    "MailPreference",
     "ItemChange",
+    "MailPreference",
     "MigrationPlan",
     "MigrationRun",
     "ResultFile",

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from controlplane.registry.models import Role
-from migrations_app.models.runs import Artifact, MigrationRun, RunStep
+from migrations_app.models.runs import MigrationRun, RunStep
 from migrations_app.models.states import ApprovalState, GateCode, GateState, Price
 
 
@@ -166,7 +166,6 @@ class SignOff(models.Model):
     run = models.OneToOneField(MigrationRun, on_delete=models.CASCADE, related_name="sign_off")
     plan_digest = models.CharField(max_length=64)
     evidence_digest = models.CharField(max_length=64)
-    certificate = models.ForeignKey(Artifact, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     backup_kept_until = models.DateField()
     signed_at = models.DateTimeField()
 

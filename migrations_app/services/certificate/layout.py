@@ -289,7 +289,7 @@ def _noted(item: Mapping[str, Any]) -> str:
         last = item["results"][-1]
         files = f" ({_many(len(last['files']), 'file')})" if last["files"] else ""
         return f"{last['note']}{files}"
-    return item["proof"][:SHORT]
+    return str(item["proof"])[:SHORT]
 
 
 def _timeline(content: Mapping[str, Any]) -> Section:

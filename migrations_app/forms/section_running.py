@@ -97,7 +97,7 @@ class PointingForm(SectionForm):
 class EndpointRow(RowForm):
     name = forms.CharField(max_length=63, widget=plain())
     process = forms.ChoiceField()
-    path = forms.CharField(max_length=500, widget=plain(), help_text="/api/health")
+    path = forms.CharField(max_length=500, widget=plain(), help_text="Such as /api/health.")
     status = forms.IntegerField(initial=200)
     length_equals_table = forms.CharField(
         label="As many entries as table", required=False, widget=plain(), help_text="For an answer that is a list."
@@ -114,7 +114,7 @@ class EndpointRow(RowForm):
         field = self.fields["process"]
         assert isinstance(field, forms.ChoiceField)
         current = str(self.initial.get("process") or "")
-        field.choices = processes if current in dict(processes) else [*processes, (current, current)]
+        field.choices = processes if current in dict(processes) else [(current, current or "–"), *processes]
 
     def entry(self) -> dict[str, Any]:
         said = {name: value for name, value in super().entry().items() if value != {}}
@@ -123,7 +123,7 @@ class EndpointRow(RowForm):
 
 class HealthForm(SectionForm):
     identity_process = forms.ChoiceField(label="Process", required=False)
-    identity_path = forms.CharField(label="Path", required=False, widget=plain(), help_text="/api/health")
+    identity_path = forms.CharField(label="Path", required=False, widget=plain(), help_text="Such as /api/health.")
     identity_field = forms.CharField(
         label="Field of its answer", required=False, widget=plain(), help_text="database, or nested: db.kind"
     )

@@ -164,5 +164,7 @@ def _people(roles: set[str]) -> list[Gap]:
     labels = {Role.LEAD: "team lead", Role.QA: "QA", Role.OPS: "ops"}
     missing = [label for role, label in labels.items() if role not in roles]
     return (
-        [Gap("people", f"Nobody is {', '.join(missing)}: gates need them.", PRODUCTION, hard=False)] if missing else []
+        [Gap("people", f"Nobody is {' or '.join(missing)}: gates need them.", PRODUCTION, hard=False)]
+        if missing
+        else []
     )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
+from controlplane.registry.models import Application
 from migrations_app.forms import NewPlanForm
 from migrations_app.models import Finding, MigrationPlan, MigrationRun
 from migrations_app.models.states import PlanState, RunState
 from migrations_app.services import permissions, plans
+from migrations_app.services.change_windows import next_window
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.templatetags.causeway import plural
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
@@ -45,7 +49,7 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
 def new(request: HttpRequest, name: str) -> HttpResponse:
     """Ask for a new revision."""
     application = visible_application(request, name)
-    form = NewPlanForm(request.POST or None)
+    form = NewPlanForm(request.POST or None, initial=_offered_window(application))
     refusal, status = None, 200
     if request.method == "POST" and form.is_valid():
         typed = form.cleaned_data
@@ -73,6 +77,12 @@ def new(request: HttpRequest, name: str) -> HttpResponse:
         status = 400
     context = {"place": "applications", "application": application, "form": form, "refusal": refusal}
     return render_page(request, "runs/plan_new.html", context, status=status)
+
+
+def _offered_window(application: Application) -> dict[str, datetime]:
+    """The next time at which the application may be changed, as its page says; nothing where it says none."""
+    window = next_window(application.change_window, timezone.now())
+    return dict(zip(("window_start", "window_end"), window, strict=True)) if window else {}
 
 
 @page

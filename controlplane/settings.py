@@ -82,6 +82,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "controlplane.zones.ViewersZone",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -179,6 +180,10 @@ CONTENT_SECURITY_POLICY = {
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_I18N = False
+# Without a language's own: one spelling, the same in the admin as on our pages.
+DATE_FORMAT = "j M Y"
+DATETIME_FORMAT = "j M Y H:i"
+TIME_FORMAT = "H:i"
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -246,6 +251,7 @@ LOGGING = {
         # Django's own handlers would mail error reports and print unfiltered lines.
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "axes.apps": {"level": "WARNING"},  # a banner at every start
+        "fontTools": {"level": "WARNING"},  # a line for every table of a font
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
     },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -14,6 +15,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import KeepTogether, Paragraph, SimpleDocTemplate, Spacer, TableStyle
 from reportlab.platypus import Table as PrintedTable
 
@@ -22,7 +24,8 @@ from migrations_app.services.certificate.layout import Layout, Section, Table
 
 INK, QUIET, LINE, GOOD, CARE = (HexColor(code) for code in ("#14171a", "#5f6670", "#d5d9de", "#1b7443", "#865600"))
 MARGIN = 18 * mm
-WIDTH = A4[0] - 2 * MARGIN
+PADDING = 6  # points that reportlab's frame keeps free on each side
+WIDTH = A4[0] - 2 * MARGIN - 2 * PADDING
 CELL_LIMIT = 600  # characters; a cell taller than a page can't be set
 _FRAME = "0123456789 /–<>U+ABCDEF…· Content SHA-256 page of "
 
@@ -61,11 +64,13 @@ def render_pdf(layout: Layout, content_sha256: str) -> bytes:
         canvas.saveState()
         canvas.setFont(name, 7)
         canvas.setFillColor(QUIET)
-        canvas.drawString(MARGIN, 12 * mm, f"Content SHA-256 {content_sha256}")
-        canvas.drawRightString(A4[0] - MARGIN, 12 * mm, f"page {canvas.getPageNumber()}")
+        canvas.drawString(MARGIN + PADDING, 12 * mm, f"Content SHA-256 {content_sha256}")
+        canvas.drawRightString(A4[0] - MARGIN - PADDING, 12 * mm, f"page {canvas.getPageNumber()}")
         canvas.restoreState()
 
-    document.build(story, onFirstPage=foot, onLaterPages=foot)
+    # Its first font would be one of those that every reader has, and that no file embeds.
+    canvas_of = partial(Canvas, initialFontName=name)
+    document.build(story, onFirstPage=foot, onLaterPages=foot, canvasmaker=canvas_of)
     return made.getvalue()
 
 
@@ -80,7 +85,7 @@ def _styles(font: str) -> dict[str, ParagraphStyle]:
         "lead": ParagraphStyle("lead", base, fontSize=10, leading=14.5),
         "title": ParagraphStyle("title", base, fontSize=11.5, leading=15, spaceBefore=10, spaceAfter=3),
         "said": ParagraphStyle("said", base, spaceAfter=1.5),
-        "point": ParagraphStyle("point", base, leftIndent=9, bulletIndent=0, spaceAfter=1.5),
+        "point": ParagraphStyle("point", base, leftIndent=9, bulletIndent=0, bulletFontName=font, spaceAfter=1.5),
         "label": ParagraphStyle("label", base, textColor=QUIET),
         "cell": ParagraphStyle("cell", base, fontSize=7.5, leading=10),
         "number": ParagraphStyle("number", base, fontSize=7.5, leading=10, alignment=TA_RIGHT),
@@ -98,7 +103,7 @@ def _section(section: Section, styles: dict[str, ParagraphStyle]) -> list[Any]:
     # A heading never stands alone at the foot of a page.
     if section.table is None:
         return [KeepTogether([*head, *body[:1]]), *body[1:]]
-    return [KeepTogether([*head, *body]), _table(section.table, styles)]
+    return [KeepTogether([*head, *body, Spacer(1, 1.5 * mm)]), _table(section.table, styles)]
 
 
 def _facts(facts: Iterable[tuple[str, str]], styles: dict[str, ParagraphStyle]) -> PrintedTable:

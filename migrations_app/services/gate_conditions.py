@@ -8,10 +8,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from migrations_app.models import Gate, MigrationPlan, MigrationRun
-from migrations_app.models.states import GateCode, ItemState, Phase, RunKind, RunState, StepState
+from migrations_app.models.states import GateCode, ItemState, RunKind, RunState, StepState
+from migrations_app.services.checklist import blocking_items
 from migrations_app.services.gaps import why_outdated
-
-_FINE = (ItemState.PASSED, ItemState.NOT_APPLICABLE, ItemState.WAIVED)
 
 
 def missing_conditions(gate: Gate, now: datetime | None = None) -> tuple[str, ...]:
@@ -21,7 +20,7 @@ def missing_conditions(gate: Gate, now: datetime | None = None) -> tuple[str, ..
     if gate.code == GateCode.PLAN:
         return tuple(_plan(run))
     if gate.code == GateCode.GO:
-        return (*_steps_before(gate), *_window(run.plan, now), *_fresh_rehearsal(run, now))
+        return (*_steps_before(gate), *_window(run.plan, now), *_fresh_rehearsal(run, now), *_items(run, gate))
     return (*_steps_before(gate), *_items(run, gate))
 
 
@@ -77,8 +76,6 @@ def _steps_before(gate: Gate) -> list[str]:
 
 
 def _items(run: MigrationRun, gate: Gate) -> list[str]:
-    order = list(Phase)
-    reached = order.index(Phase(gate.step.phase)) if gate.code != GateCode.QA else order.index(Phase.VERIFICATION)
-    phases = order[: reached + 1]
-    items = run.items.filter(level="mandatory", phase__in=phases).exclude(state__in=_FINE)
+    """Failed ones first: they are what stands against the gate most."""
+    items = sorted(blocking_items(run, gate.code), key=lambda item: item.state != ItemState.FAILED)
     return [f"{item.code} “{item.title}” is {item.get_state_display().lower()}." for item in items]

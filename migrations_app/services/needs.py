@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.db.models import Count
 from controlplane.registry.models import Membership, Role
 from migrations_app.models import ChecklistItem, Gate, MigrationRun, RollbackRequest
 from migrations_app.models.states import RUN_FINISHED, GateCode, GateState, ItemState, RunState
+from migrations_app.services.break_glass import uncountersigned
 from migrations_app.services.gates import gate_view
 
 # A verdict on a gate is kept for this long where its run has not changed: windows open and signatures expire by the
@@ -34,17 +35,34 @@ class Need:
 
 
 def needs_me(user: Any) -> list[Need]:
-    """The runs that wait for something this user can supply. Five queries, and a look at each gate that has changed."""
+    """The runs that wait for something this user can supply. Six queries, and a look at each gate that has changed."""
     roles = _roles(user)
     if not roles:
         return []
+    alone = _to_countersign(user, roles)
     rows = MigrationRun.objects.filter(application__in=roles).exclude(state__in=sorted(RUN_FINISHED))
     runs = list(rows.select_related("application", "plan").defer(*HEAVY).order_by("created_at"))
     if not runs:
-        return []
+        return alone
     facts = _Facts.of(user, runs)
     found = (_need(run, user, roles[run.application_id], facts) for run in runs)
-    return [need for need in found if need is not None]
+    return [*alone, *(need for need in found if need is not None)]
+
+
+def _to_countersign(user: Any, roles: Mapping[int, frozenset[str]]) -> list[Need]:
+    """Rollbacks that one person decided: first of all, and also of runs that are over."""
+    rows = uncountersigned().filter(run__application__in=roles).select_related("run__application")
+    return [
+        Need(
+            request.run,
+            f"{request.requested_by} decided a rollback alone: {request.reason}",
+            "Look and countersign",
+            "run_rollback",
+        )
+        for request in rows
+        if request.requester_id != user.pk
+        and roles[request.run.application_id] & {Role.OPS, Role.LEAD} - {request.requester_role}
+    ]
 
 
 @dataclass(frozen=True)

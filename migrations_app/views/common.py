@@ -98,7 +98,7 @@ def _count_needs(user: Any) -> int:
     key = f"needs-{user.pk}-{stamp['count']}-{stamp['versions']}-{stamp['newest']}"
     count = cache.get(key)
     if count is None:
-        count = len(needs_me(user)) if stamp["count"] else 0
+        count = len(needs_me(user))  # also where no run is unfinished: one may wait for a countersignature
         cache.set(key, count, NEEDS_SECONDS)
     return int(count)
 

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_GET
 from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep, StepLogLine
 from migrations_app.models.states import RUN_ACTIVE, STEP_HOLDS_RUN, GateState, RunKind, RunState, StepState
 from migrations_app.services import gates, overview, permissions, price, schedule
+from migrations_app.services.break_glass import uncountersigned
 from migrations_app.services.pace import pace_of, speed_of
 from migrations_app.services.permissions import Offer
 from migrations_app.templatetags.states import look_of
@@ -117,6 +118,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "pace": pace,
         "too_late": bool(limit and limit > now and pace and pace.verified_at and pace.verified_at > limit),
         "waiting_rollback": run.rollback_requests.filter(state=RollbackRequest.State.WAITING).first(),
+        "alone": uncountersigned().filter(run=run).first(),
         "gate": _open_gate(run, request.user),
         "reality": [] if run.is_finished and run.kind == RunKind.REHEARSAL else facts_of(run.reality),
         "picture": strip.draw(

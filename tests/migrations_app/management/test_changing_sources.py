@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine.export import export
+from migrations_app.engine.export import export, part_writer
 from tests.migrations_app.engine.fragile import database, text_of
 from tests.migrations_app.management.in_process import MOMENTS, Moment, elsewhere, move, move_and_act
 from tests.migrations_app.management.running import everything_in, fetch, make
@@ -48,7 +48,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "CHUNK_ROWS", 1000)
+    monkeypatch.setattr(part_writer, "CHUNK_ROWS", 1000)
 
 
 def source_in(folder: Path, mode: str) -> Path:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from controlplane.registry.models import Host
+from controlplane.registry.models import Application, Host
 from migrations_app import doorbell
 from migrations_app.applications.operator_file import read_operator_file
 from migrations_app.engine.errors import EngineError
@@ -42,7 +42,11 @@ def describe_host(*, host_id: int) -> None:
 
 
 def ring_for_stale(*, now: datetime) -> int:
-    """Ask the workers of the hosts that have said nothing for a minute; part of the sweep."""
+    """Ask the workers of the hosts that have said nothing for a minute; part of the sweep. Applications that were
+    registered before hosts were kept get theirs."""
+    kept = Host.objects.values("name")
+    nameless = Application.objects.exclude(host__in=kept).values_list("host", flat=True).distinct()
+    Host.objects.bulk_create([Host(name=name) for name in nameless], ignore_conflicts=True)
     stale = Host.objects.filter(Q(seen_at__isnull=True) | Q(seen_at__lt=now - _STALE))
     for host in stale:
         with transaction.atomic():

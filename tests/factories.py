@@ -269,6 +269,13 @@ def rehearsed(of: MigrationPlan, by: User) -> MigrationRun:
     return complete(made, minutes=32, facts={"rollback_seconds": 130, "downtime_seconds": 540})
 
 
+def people_passed(of: MigrationRun, *phases: str) -> None:
+    """What people prove in these phases (in all, where none is named) has passed."""
+    items = of.items.exclude(prover="system")
+    (items.filter(phase__in=phases) if phases else items).update(state=ItemState.PASSED, changed_at=timezone.now())
+    derive_items(of, timezone.now())
+
+
 def load_progress(step: RunStep, done: float = 0.42) -> None:
     """A load under way: the large tables in part, the small ones whole."""
     tables = {}

@@ -15,7 +15,7 @@ from migrations_app.engine.back import change_queue
 from migrations_app.engine.target.target_url import parse_target_url
 from migrations_app.models import ChecklistItem, Gate, MigrationPlan, MigrationRun
 from migrations_app.models.states import ItemState, PlanState, RunState, StepState
-from migrations_app.services import checklist
+from migrations_app.services import checklist, checklist_items, checklist_templates
 from migrations_app.services.runs import submit_run
 from tests import factories as make
 from tests.servers import session_postgres
@@ -63,7 +63,7 @@ def make_scenes() -> list[Shot]:
         loading=_loading(first, who),
         gate=_at_the_qa_gate(_another("zaiko", who, "Stock"), who),
         go=_at_the_go_gate(_another("hoken", who, "Insurance"), who),
-        held=_held(_another("kintai", who, "Attendance"), who),
+        held=_held(_own_checklist(_another("kintai", who, "Attendance"), who), who),
         different=_different(_another("shokudo", who, "Canteen"), who),
         done=_signed_off(_another("kyuyo", who, "Payroll"), who),
         back=_rolled_back(_another("soko", who, "Warehouse"), who),
@@ -93,6 +93,11 @@ def _shots(at: Scenes) -> list[Shot]:
         Shot("04-plan-findings", f"/runs/{at.draft.pk}/plan/"),
         Shot("05-checklist", f"{gate}checklist/", person="chika"),
         Shot("05-result", f"{gate}checklist/V02/?outcome=passed", person="chika"),
+        Shot("05-result-system", f"{gate}checklist/V08/", person="ben"),
+        Shot("05-checklist-lead", f"{gate}checklist/", person="ben"),
+        Shot("05-template", "/applications/zaiko/checklist/", person="ben"),
+        Shot("05-template-own", "/applications/kintai/checklist/", person="chika"),
+        Shot("05-template-item", "/applications/kintai/checklist/V01/", person="chika"),
         Shot("06-sign", f"{gate}sign/qa/", person="chika"),
         Shot("06-sign-refused", f"{gate}sign/qa/"),
         Shot("06-sign-go", f"/runs/{at.go.pk}/sign/go/", person="ben"),
@@ -165,17 +170,47 @@ def _at_the_qa_gate(of: Application, who: make.People) -> MigrationRun:
     of.save()
     _, run = _crossing(of, who, tables=WATCHED)
     make.reach(run, "gate_qa", run_state=RunState.WAITING, minutes=52, signers=_signers(who))
+    make.people_passed(run, "prepare")
     make.verified(run)
     make.reality(run, dialect="postgresql")
     for code, outcome, note in (
         ("V01", ItemState.PASSED, "Opened in 0.8 s on the office machine and on a phone."),
-        ("V04", ItemState.FAILED, "The chart of ukeoi by month is empty; the numbers below it are there."),
-        ("V05", ItemState.PASSED, "2023, 2024 and 2025 each show what SQLite showed."),
+        ("V05", ItemState.FAILED, "The chart of ukeoi by month is empty; the numbers below it are there."),
+        ("V06", ItemState.PASSED, "2023, 2024 and 2025 each show what SQLite showed."),
     ):
         item = ChecklistItem.objects.get(run=run, code=code)
         checklist.record_result(actor=who.qa, item=item, outcome=outcome, note=note)
+    _system_saw(run, "V08", ItemState.FAILED, "p95 612 ms, limit 500 ms; slower: employees")
+    _system_saw(run, "V12", ItemState.INCONCLUSIVE, "No pattern is declared for an encrypted column.")
     make.event("gate.opened", "system", run, gate="qa")
     return MigrationRun.objects.get(pk=run.pk)
+
+
+def _system_saw(run: MigrationRun, code: str, state: str, said: str) -> None:
+    """As a step would have left it."""
+    item = ChecklistItem.objects.get(run=run, code=code)
+    evidence = {"step": item.step_name, "message": said, "output": [{"name": "employees", "p95_ms": 612.4}]}
+    checklist_items.change_item(item=item, state=state, evidence=evidence, by="system", now=timezone.now())
+
+
+def _own_checklist(of: Application, who: make.People) -> Application:
+    """Copied, an item added, one left out."""
+    version = checklist_templates.copy_template(actor=who.lead, application=of, reason="We have pages of our own.")
+    item = {
+        "code": "Q01",
+        "phase": "verification",
+        "section": "Ours",
+        "title": "Overtime of three people is right",
+        "criterion": "Compared with last month's sheet.",
+        "level": "mandatory",
+    }
+    version = checklist_templates.add_item(
+        actor=who.qa, application=of, number=version.number, item=item, reason="Payroll reads it."
+    )
+    checklist_templates.remove_item(
+        actor=who.qa, application=of, number=version.number, code="C12", reason="No search in this application."
+    )
+    return of
 
 
 def _target_with_changes(of: Application) -> str:
@@ -204,6 +239,7 @@ def _target_with_changes(of: Application) -> str:
 def _at_the_go_gate(of: Application, who: make.People) -> MigrationRun:
     _, run = _crossing(of, who)
     make.reach(run, "gate_go", run_state=RunState.WAITING, minutes=24, signers=_signers(who))
+    make.people_passed(run, "prepare")
     make.reality(run)
     gate = Gate.objects.select_related("run__application", "run__plan", "step").get(run=run, code="go")
     make.sign(gate, who.ops, "ops", "Rehearsed this morning, the window is open.")
@@ -230,6 +266,7 @@ def _different(of: Application, who: make.People) -> MigrationRun:
 def _signed_off(of: Application, who: make.People) -> MigrationRun:
     _, run = _crossing(of, who)
     make.complete(run, minutes=140)
+    make.people_passed(run)
     make.verified(run)
     return run
 

@@ -93,7 +93,7 @@ class TemplateItemForm(Styled, forms.Form):
     )
     level = forms.ChoiceField(choices=Level.choices, label="Level", help_text="A gate waits for what is mandatory.")
     prover = forms.ChoiceField(choices=PEOPLE, label="Proved by", initial=Prover.QA)
-    owner = forms.ChoiceField(choices=[(owner, owner) for owner in OWNERS], label="Owner", initial="qa")
+    owner = forms.ChoiceField(choices=list(OWNERS.items()), label="Owner", initial="qa")
     minutes = forms.IntegerField(label="Planned, minutes", min_value=1, max_value=1440, required=False)
     command = forms.RegexField(
         r"^[a-z][a-z0-9_]{1,62}$",

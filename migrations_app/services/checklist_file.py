@@ -21,7 +21,7 @@ from migrations_app.steps.checks import OwnChecks
 SHIPPED = Path(__file__).parents[1] / "checklists" / "runbook.toml"
 CODE = re.compile(r"[A-Z][A-Z0-9]{0,2}[0-9]{2,3}")
 PURPOSE = re.compile(r"[a-z][a-z0-9_]{1,62}")
-OWNERS = ("ops", "qa", "lead", "system")
+OWNERS = {"ops": "Ops", "qa": "QA", "lead": "Team lead", "system": "System"}
 
 
 @dataclass(frozen=True)

@@ -159,8 +159,12 @@ def _derive(item: ChecklistItem, parts: list[ChecklistItem], now: datetime) -> N
     output = {part.code: [part.state, part.evidence.get("digest", "")] for part in parts}
     if item.evidence.get("output") == output or (state == item.state == ItemState.OPEN):
         return
-    open_parts = [part.code for part in parts if part.state not in FINE]
-    said = f"open: {', '.join(open_parts)}" if open_parts else f"follows from {', '.join(output)}"
+    said = "; ".join(
+        f"{bad.label.lower()}: {', '.join(part.code for part in parts if part.state == bad)}"
+        for bad in _WORST
+        if bad in states
+    )
+    said = said or f"follows from {', '.join(output)}"
     change_item(item=item, state=state, evidence={"message": said, "output": output}, by="system", now=now)
 
 

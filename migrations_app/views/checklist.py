@@ -21,6 +21,7 @@ from migrations_app.models.states import ItemState, Phase
 from migrations_app.services import checklist, checklist_overview, permissions
 from migrations_app.services.advance import goes_back
 from migrations_app.services.checklist import FINE, PROVERS
+from migrations_app.services.checklist_file import OWNERS
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
 
@@ -34,7 +35,6 @@ class PhaseRows:
     title: str
     items: tuple[ChecklistItem, ...]
     fine: int
-    is_open: bool
 
 
 @page
@@ -62,7 +62,7 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
         "later": [item for item in left if item not in due],
         "recorded": [item for item in people if item.state in FINE],
         "trouble": [item for item in due if item.prover == Prover.SYSTEM and item.state in _TROUBLE],
-        "phases": _phases(items, now),
+        "phases": _phases(items),
         "my_provers": mine,
         "mandatory": len(mandatory),
         "mandatory_passed": len(mandatory) - len(against),
@@ -70,6 +70,7 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
         "gate": checklist_overview.next_gate(run),
         "sentence": _sentence(yours),
         "failed": [item for item in due if item.state == ItemState.FAILED],
+        "failed_elsewhere": sum(1 for item in due if item.state == ItemState.FAILED and item not in yours),
         "waits_for": _waits_for(run, [item for item in left_due if item.prover not in mine]),
         "since": since,
         "changes": checklist_overview.changes_since(run, request.user, since),
@@ -172,7 +173,11 @@ def _render(
         and not run.is_finished
         and item.state not in (ItemState.OPEN, ItemState.STALE)
         and (item.prover != Prover.SYSTEM or item.state == ItemState.WAIVED),
-        "may_ask_waiver": item.state not in FINE and not run.is_finished and item.level == Level.MANDATORY,
+        "may_ask_waiver": item.level == Level.MANDATORY
+        and not run.is_finished
+        and (item.state in _TROUBLE or (leads and item.state not in FINE)),
+        "step_title": run.steps.filter(name=item.step_name).values_list("title", flat=True).first() or item.step_name,
+        "owner": OWNERS.get(item.owner, item.owner),
         "why_not_waive": checklist.why_not_waive(request.user, run, item) if leads else "A team lead decides this.",
         "who_waives": permissions.who_can(run.application, [Role.LEAD]),
         "reopen_open": reopen is not None,
@@ -192,15 +197,14 @@ def _most_urgent(item: ChecklistItem) -> tuple[int, int, int]:
     return list(Level.values).index(item.level), order.index(ItemState(item.state)), item.position
 
 
-def _phases(items: Sequence[ChecklistItem], now: Phase) -> list[PhaseRows]:
-    """What the system proves, a phase at a time; those with trouble stand open."""
+def _phases(items: Sequence[ChecklistItem]) -> list[PhaseRows]:
+    """What the system proves, a phase at a time."""
     rows = []
     for phase in Phase:
         proved = tuple(item for item in items if item.prover == Prover.SYSTEM and item.phase == phase)
         if proved:
             fine = sum(1 for item in proved if item.state in FINE)
-            trouble = any(item.state in _TROUBLE for item in proved)
-            rows.append(PhaseRows(str(phase.label), proved, fine, trouble or (phase == now and fine < len(proved))))
+            rows.append(PhaseRows(str(phase.label), proved, fine))
     return rows
 
 

@@ -12,7 +12,10 @@ from django.db.models import Max
 from controlplane.audit.trail import record
 from controlplane.registry.models import Application, Role
 from migrations_app import doorbell
-from migrations_app.models import MigrationPlan
+from migrations_app.engine.plan import EMPTY_THEN_LOAD, LOAD
+from migrations_app.engine.planning.findings import CATALOGUE
+from migrations_app.engine.planning.plan_existing_around import FOLLOW, INTEGERS
+from migrations_app.models import Finding, MigrationPlan
 from migrations_app.models.states import PlanState
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.gaps import PLAN, require_described
@@ -28,6 +31,7 @@ NUMBERS: dict[str, tuple[int, int, int]] = {
     "parallel_clients": (10, 1, 100),
     "backup_days": (30, 1, 3650),
 }
+LONGEST_CHOICE = 1024  # characters, as the model's field
 FLAGS: dict[str, bool] = {"small_team": False}
 
 
@@ -75,13 +79,8 @@ def request_plan(
 def choose(*, actor: Any, plan: MigrationPlan, finding_id: int, choice: str) -> MigrationPlan:
     """Decide a finding: makes a new revision with that choice, since a plan's mapping follows from its choices."""
     finding = plan.findings.get(pk=finding_id)
-    if choice not in finding.choices:
-        raise ServiceRefused(
-            "UNKNOWN_CHOICE",
-            f"{choice!r} is not a choice for {finding.code}.",
-            hint=f"Choose one of: {', '.join(finding.choices)}.",
-            status=400,
-        )
+    choice = choice.strip()
+    _refuse_unknown(plan, finding, choice)
     where = f"@{finding.table}" + (f".{finding.column}" if finding.column else "") if finding.table else ""
     with transaction.atomic():
         new = request_plan(
@@ -103,6 +102,41 @@ def choose(*, actor: Any, plan: MigrationPlan, finding_id: int, choice: str) -> 
             payload={"code": finding.code, "table": finding.table, "column": finding.column, "choice": choice},
         )
     return new
+
+
+def _refuse_unknown(plan: MigrationPlan, finding: Finding, choice: str) -> None:
+    """Refuse at once what would make the planning fail: a plan that was refused has no findings to choose again on."""
+    kind = CATALOGUE[finding.code]
+    if not kind.knows(choice, finding.choices) or len(choice) > LONGEST_CHOICE:
+        typed = f", or {kind.worded} and columns" if kind.worded else ""
+        raise ServiceRefused(
+            "UNKNOWN_CHOICE",
+            f"{choice[:200]!r} is not a choice for {finding.code}.",
+            hint=f"Choose one of: {', '.join(finding.choices)}{typed}.",
+            status=400,
+        )
+    if choice.startswith(FOLLOW) and choice not in finding.choices:
+        numbers = _whole_numbers(plan.document or {})
+        for where in choice.removeprefix(FOLLOW).split(","):
+            if where.strip() not in numbers:
+                raise ServiceRefused(
+                    "UNKNOWN_COLUMN",
+                    f"The sequence {finding.table} can't follow {where.strip()[:200]!r}: no column of whole numbers of"
+                    " that name is moved.",
+                    hint="Write TABLE.COLUMN as the target spells them; several with commas between.",
+                    status=400,
+                )
+
+
+def _whole_numbers(document: Mapping[str, Any]) -> set[str]:
+    """TABLE.COLUMN, in the target's names, of all columns of whole numbers that are loaded."""
+    return {
+        f"{table['target_name']}.{column['target_name']}"
+        for table in document.get("tables", [])
+        if table["rule"] in (LOAD, EMPTY_THEN_LOAD)
+        for column in table["columns"]
+        if column["load"] and column["target_type"] in INTEGERS
+    }
 
 
 def submit_plan(*, actor: Any, plan: MigrationPlan, now: datetime) -> None:

@@ -12,7 +12,7 @@ from migrations_app.engine.planning.plan_existing_match import Match
 from migrations_app.engine.target.target_schema import TargetSchema
 
 FOLLOW = "follow:"
-_INTEGERS = ("bigint", "integer", "smallint")
+INTEGERS = ("bigint", "integer", "smallint")
 _SHOWN = 3  # columns that are offered for a sequence
 _NO_WORDS = frozenset({"seq", "sequence", "id"})
 
@@ -39,7 +39,7 @@ def _followed(name: str, text: str, matches: Sequence[Match]) -> list[list[str]]
     for where in text.split(","):
         table, _dot, column = where.strip().rpartition(".")
         loaded = next((m.target for m in matches if m.loaded and m.target and m.target.name == table), None)
-        if loaded is None or not any(c.name == column and c.type_sql in _INTEGERS for c in loaded.columns):
+        if loaded is None or not any(c.name == column and c.type_sql in INTEGERS for c in loaded.columns):
             raise Refused(
                 "UNKNOWN_COLUMN",
                 f"The sequence {name} can't follow {where.strip()}: no table that is loaded has such a whole number.",
@@ -68,7 +68,7 @@ def _numbers(matches: Sequence[Match]) -> Iterator[tuple[str, str]]:
     for match in matches:
         if match.loaded and match.target:
             for column in match.target.columns:
-                if column.type_sql in _INTEGERS:
+                if column.type_sql in INTEGERS:
                     yield match.target.name, column.name
 
 

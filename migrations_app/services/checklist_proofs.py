@@ -126,9 +126,9 @@ def _backup_made(item: ChecklistItem, step: RunStep) -> Proof:
 
 @_proof("backup_restored")
 def _backup_restored(item: ChecklistItem, step: RunStep) -> Proof:
-    restored = step.evidence["restored_and_compared"]
+    restored = step.evidence["restored_and_checked"]
     if restored is not True:
-        return Proof(ItemState.INCONCLUSIVE, "It was not restored.", {"restored_and_compared": restored})
+        return Proof(ItemState.INCONCLUSIVE, "It was not restored.", {"restored_and_checked": restored})
     tables = step.evidence["tables"]
     return Proof(ItemState.PASSED, f"restored and compared, {len(tables)} tables", {"tables": tables})
 
@@ -136,7 +136,7 @@ def _backup_restored(item: ChecklistItem, step: RunStep) -> Proof:
 @_proof("backup_size")
 def _backup_size(item: ChecklistItem, step: RunStep) -> Proof:
     size, rows = int(step.evidence["bytes"]), sum(step.evidence["tables"].values())
-    same = step.evidence["restored_and_compared"] is True
+    same = step.evidence["restored_and_checked"] is True and bool(step.evidence["compared_with_source"])
     return _judged(same and size > 0, f"{size:,} bytes with {rows:,} rows, as in the original", {"bytes": size})
 
 

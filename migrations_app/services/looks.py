@@ -204,7 +204,7 @@ def _facts(look: Look) -> dict[str, Any]:
     if look.kind == LookKind.REHEARSAL:
         return look_at_rehearsal_server(url, application.target_schema)
     facts = look_at_target(url, schema)
-    _refuse_taken(application, url, facts)
+    _refuse_taken(application, url, schema, facts)
     return facts
 
 
@@ -231,14 +231,14 @@ def _source_facts(text: str) -> dict[str, Any]:
     return look_at_source(path)
 
 
-def _refuse_taken(application: Application, url: TargetUrl, facts: Mapping[str, Any]) -> None:
+def _refuse_taken(application: Application, url: TargetUrl, schema: str, facts: Mapping[str, Any]) -> None:
     """Causeway's own database, or another application's target. Raises Refused CONTROL_DATABASE, SAME_TARGET."""
     if facts["identity"] and facts["identity"] == _own_identity():
         raise Refused("CONTROL_DATABASE", f"{url.redacted} is Causeway's own database.", "Name another database.")
     for other in Application.objects.exclude(pk=application.pk):
         theirs = (other.seen.get("target") or {}).get("facts") or {}
         same = theirs.get("identity") and theirs.get("identity") == facts["identity"]
-        if same and other.target_schema == application.target_schema:
+        if same and other.target_schema == schema:
             raise Refused(
                 "SAME_TARGET",
                 f"{url.redacted} is the target of {other.name} already.",

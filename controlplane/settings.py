@@ -180,10 +180,7 @@ CONTENT_SECURITY_POLICY = {
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_I18N = False
-# Without a language's own: one spelling, the same in the admin as on our pages.
-DATE_FORMAT = "j M Y"
-DATETIME_FORMAT = "j M Y H:i"
-TIME_FORMAT = "H:i"
+FORMAT_MODULE_PATH = "controlplane.formats"
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Callable, Mapping
-from functools import wraps
 from typing import Any, cast
-from urllib.parse import unquote
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
@@ -27,17 +24,7 @@ from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.needs import needs_me
 
 View = Callable[..., HttpResponseBase]
-ZONE_COOKIE = "zone"
 NEEDS_SECONDS = 20
-
-
-def zone_of(request: HttpRequest) -> zoneinfo.ZoneInfo:
-    """The viewer's zone, from the cookie that the page's script sets; UTC where there is none or nonsense."""
-    wanted = unquote(request.COOKIES.get(ZONE_COOKIE, ""))[:64]
-    try:
-        return zoneinfo.ZoneInfo(wanted) if wanted else zoneinfo.ZoneInfo("UTC")
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return zoneinfo.ZoneInfo("UTC")
 
 
 def person_of(request: HttpRequest) -> User:
@@ -45,20 +32,9 @@ def person_of(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
-def in_zone(view: View) -> View:
-    """Render in the viewer's time zone."""
-
-    @wraps(view)
-    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        with timezone.override(zone_of(request)):
-            return view(request, *args, **kwargs)
-
-    return wrapped
-
-
 def page(view: View) -> View:
     """A page for people who are signed in; never kept by a browser or a proxy."""
-    return never_cache(login_required(in_zone(view)))
+    return never_cache(login_required(view))
 
 
 def role_words(roles: list[str]) -> str:

@@ -25,7 +25,7 @@ from migrations_app.services.pace import pace_of, speed_of
 from migrations_app.services.permissions import Offer
 from migrations_app.templatetags.states import look_of
 from migrations_app.views import strip
-from migrations_app.views.common import in_zone, page, polled_run, render_page, run_frame, visible_run
+from migrations_app.views.common import page, polled_run, render_page, run_frame, visible_run
 from migrations_app.views.reality import facts_of
 from migrations_app.views.timetable import tasks_by_phase
 
@@ -67,7 +67,6 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
 
 
 @never_cache
-@in_zone
 @require_GET
 def live(request: HttpRequest, number: int) -> HttpResponse:
     """The page's live part; 304 while nothing has changed, 401 once the session is over."""

@@ -14,7 +14,13 @@ from controlplane.registry.models import Application, Role
 from migrations_app.models import ChecklistTemplate, ChecklistVersion
 from migrations_app.models.checklist import Level, Prover
 from migrations_app.models.states import Phase
-from migrations_app.services.checklist_file import TemplateItem, check_items, items_from_document, shipped_file
+from migrations_app.services.checklist_file import (
+    TemplateItem,
+    check_items,
+    item_from_document,
+    items_from_document,
+    shipped_file,
+)
 from migrations_app.services.errors import ServiceRefused, Stale
 from migrations_app.services.evidence import digest_of
 from migrations_app.services.permissions import Offer, require_role, roles_of, who_can
@@ -173,10 +179,12 @@ def add_item(
         proving = {"prover": str(item.get("prover") or Prover.QA)}
         proving |= {"after": "check_application"} if item.get("phase") == Phase.VERIFICATION else {}
     described: dict[str, Any] = {"section": "Ours", "owner": "qa", "title": "", **given, **proving}
-    new = TemplateItem(**described)
 
     def change(items: list[TemplateItem]) -> list[TemplateItem]:
+        new = item_from_document(described)
         order = list(Phase.values)
+        if new.phase not in order:
+            return [*items, new]  # refused by check_items(), in words
         before = [each for each in items if order.index(each.phase) <= order.index(new.phase)]
         return [*before, new, *items[len(before) :]]
 

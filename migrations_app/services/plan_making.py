@@ -25,6 +25,7 @@ from migrations_app.engine.errors import EngineError, Failed, Refused
 from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.planning.plan_existing_rules import RowRules
 from migrations_app.engine.planning.planning import make_plan as plan_move
+from migrations_app.engine.source.integrity_beside import checked_beside
 from migrations_app.engine.source.sqlite_source import open_source
 from migrations_app.engine.target.scratch import create_database, drop_database
 from migrations_app.engine.target.target import connect
@@ -94,8 +95,11 @@ def _renew(plan: MigrationPlan) -> str:
 def _make(plan: MigrationPlan, control: Control) -> tuple[MovePlan, dict[str, Any], str]:
     application = plan.application
     path = workplace.live_source(application)
-    with _target_schema(plan, control) as (target, rules), open_source(path, control) as source:
-        source.check_integrity(control)
+    with (
+        _target_schema(plan, control) as (target, rules),
+        open_source(path, control) as source,
+        checked_beside(source, control),
+    ):
         move = plan_move(
             source,
             mode=application.schema_mode,

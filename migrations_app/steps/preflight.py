@@ -8,6 +8,7 @@ from typing import Any
 from migrations_app.applications.commands import run_command
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.planning.planning import check_plan
+from migrations_app.engine.source.integrity_beside import checked_beside
 from migrations_app.engine.source.sqlite_source import open_source
 from migrations_app.engine.target.target import inspect_target
 from migrations_app.engine.verify import decrypt_sample
@@ -29,8 +30,7 @@ class Preflight(Step):
         application = context.run.application
         plan = workplace.move_plan(context.run.plan)
         path = workplace.live_source(application)
-        with open_source(path, context.control) as source:
-            source.check_integrity(context.control)
+        with open_source(path, context.control) as source, checked_beside(source, context.control):
             if source.schema.digest != plan.schema_digest:
                 raise Refused(
                     "SCHEMA_CHANGED",

@@ -83,7 +83,7 @@ def ask_look(
     return look
 
 
-def await_answer(look: Look, seconds: float = 2.0) -> Look:
+def await_answer(look: Look, seconds: float = 1.5) -> Look:
     """The look once it is answered, or as it is after a moment: a page must not wait longer for a worker."""
     until = time.monotonic() + seconds
     while True:

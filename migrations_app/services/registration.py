@@ -82,15 +82,18 @@ def require_may_change(user: Any, application: Application) -> str:
     raise Forbidden("NOT_ALLOWED", "You can't change what is registered.", who=_who_changes(application))
 
 
-def change_offer(user: Any, application: Application, section: str) -> Offer:
-    """Whether the section can be changed by this user now, and else why not and who can."""
+def change_offers(user: Any, application: Application) -> dict[str, Offer]:
+    """For each section, whether this user can change it now, and else why not and who can."""
     try:
         require_may_change(user, application)
-        if set(SECTIONS[section].fields) - FREE:
-            refuse_under_runs(application, SECTIONS[section].title)
-    except ServiceRefused as refused:
-        return Offer("change", "Change", False, refused.message, refused.who)
-    return Offer("change", "Change", True)
+    except Forbidden as refused:
+        return {name: Offer("change", "Change", False, refused.message, refused.who) for name in SECTIONS}
+    run = _busy_run(application)
+    offers = {}
+    for name, section in SECTIONS.items():
+        free = run is None or not set(section.fields) - FREE
+        offers[name] = Offer("change", "Change", free, "" if free else _depends(run, section.title))
+    return offers
 
 
 def change_section(
@@ -199,16 +202,22 @@ def _keep_seen(row: Application, section: str, seen: Mapping[str, Any] | None) -
 
 def refuse_under_runs(application: Application, what: str) -> None:
     """Raises ServiceRefused RUN_DEPENDS_ON_IT while a run is approved or under way: it does what is described now."""
-    busy = MigrationRun.objects.filter(application=application, state__in=[*sorted(RUN_ACTIVE), RunState.APPROVED])
-    run = busy.order_by("pk").first()
+    run = _busy_run(application)
     if run is None:
         return
     way = "Cancel it first." if run.state == RunState.APPROVED else "Wait for its end, or roll it back."
-    raise ServiceRefused(
-        "RUN_DEPENDS_ON_IT",
-        f"Run {run.pk} is {run.get_state_display().lower()} and depends on it: “{what}” can’t be changed now.",
-        hint=way,
-    )
+    raise ServiceRefused("RUN_DEPENDS_ON_IT", _depends(run, what), hint=way)
+
+
+def _busy_run(application: Application) -> MigrationRun | None:
+    busy = [*sorted(RUN_ACTIVE), RunState.APPROVED]
+    return MigrationRun.objects.filter(application=application, state__in=busy).order_by("pk").first()
+
+
+def _depends(run: MigrationRun | None, what: str) -> str:
+    if run is None:
+        return ""
+    return f"Run {run.pk} is {run.get_state_display().lower()} and depends on it: “{what}” can’t be changed now."
 
 
 def _lapse_signatures(actor: Any, application: Application, what: str) -> None:

@@ -14,7 +14,7 @@ from migrations_app.services.addresses import has_address, stored_address
 from migrations_app.services.change_windows import DAYS
 from migrations_app.services.gaps import Gap
 from migrations_app.services.permissions import Offer
-from migrations_app.services.registration import change_offer
+from migrations_app.services.registration import change_offers
 from migrations_app.services.sections import SECTIONS, Section
 from migrations_app.templatetags.words import size_text
 
@@ -37,15 +37,17 @@ class SectionLine:
 
 
 def section_lines(user: Any, application: Application, host: Host | None, gaps: Sequence[Gap]) -> list[SectionLine]:
-    return [_line(user, application, host, section, gaps) for section in SECTIONS.values()]
+    offers = change_offers(user, application)
+    return [_line(application, host, section, gaps, offers[name]) for name, section in SECTIONS.items()]
 
 
-def _line(user: Any, application: Application, host: Host | None, section: Section, gaps: Sequence[Gap]) -> SectionLine:
+def _line(
+    application: Application, host: Host | None, section: Section, gaps: Sequence[Gap], offer: Offer
+) -> SectionLine:
     seen = application.seen.get(section.look, {}) if section.look else {}
     problem: Mapping[str, Any] = seen.get("problem") or {}
     lines = tuple(line for line in _TELLERS[section.name](application, host) if line)
     missing = tuple(gap.text for gap in gaps if gap.section == section.name and gap.text != problem.get("message"))
-    offer = change_offer(user, application, section.name)
     return SectionLine(
         section=section,
         state=_state(application, section, lines, missing, seen),

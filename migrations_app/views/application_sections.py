@@ -107,7 +107,7 @@ def _form(
         "form": form,
         "host": host,
         "host_word": host_word(host),
-        "offer": registration.change_offer(request.user, application, section.name),
+        "offer": registration.change_offers(request.user, application)[section.name],
         "look": look if look is not None and looks.may_save_unchecked(look) else None,
         "refusal": refusal,
         "zones": ZONES,

@@ -84,6 +84,7 @@ def _shots(at: Scenes) -> list[Shot]:
         Shot("03-run-gate", gate),
         Shot("03-run-gate-qa", gate, person="chika"),
         Shot("03-run-held", f"/runs/{at.held.pk}/"),
+        Shot("03-run-tasks", loading, open=("#timetable > summary",)),
         Shot("03-run-go", f"/runs/{at.go.pk}/", person="ben"),
         Shot("03-run-done", f"/runs/{at.done.pk}/"),
         Shot("03-run-back", f"/runs/{at.back.pk}/"),
@@ -117,6 +118,9 @@ def _shots(at: Scenes) -> list[Shot]:
         Shot("12-not-found", "/runs/9999/"),
         Shot("13-admin", "/admin/", person="boss"),
         Shot("13-admin-runs", "/admin/migrations_app/migrationrun/", person="boss"),
+        Shot("13-admin-run", f"/admin/migrations_app/migrationrun/{at.loading.pk}/change/", person="boss"),
+        Shot("13-admin-history", f"/admin/migrations_app/migrationrun/{at.gate.pk}/history/", person="boss"),
+        Shot("13-admin-audit", "/admin/audit/auditevent/", person="boss"),
         Shot("13-admin-application", f"/admin/registry/application/{at.loading.application_id}/change/", person="boss"),
     ]
 
@@ -247,7 +251,9 @@ def _at_the_go_gate(of: Application, who: make.People) -> MigrationRun:
 
 
 def _held(of: Application, who: make.People) -> MigrationRun:
-    _, run = _crossing(of, who)
+    """Past its last safe moment: the window ends in a minute, a rollback takes two."""
+    plan, run = _crossing(of, who)
+    MigrationPlan.objects.filter(pk=plan.pk).update(**_window(hours=1 / 60))
     make.reach(run, "load", state=StepState.FAILED, run_state=RunState.HELD, minutes=34, signers=_signers(who))
     reason = "Load: PostgreSQL closed the connection while the table shifts was loaded."
     MigrationRun.objects.filter(pk=run.pk).update(held_reason=reason)

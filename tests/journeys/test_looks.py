@@ -69,6 +69,21 @@ def test_the_page_follows_the_run_without_a_reload(sign_in: SignIn, who: make.Pe
     expect(page.locator("#announcement")).to_have_text("Held: a person must decide")
 
 
+def test_what_was_unfolded_stays_so_while_the_page_follows_the_run(
+    sign_in: SignIn, who: make.People, loading: MigrationRun
+) -> None:
+    page = sign_in("ana")
+    page.goto(f"/runs/{loading.pk}/")
+    expect(page.locator("#timetable table")).to_be_hidden()
+    page.locator("#timetable > summary").click()
+    expect(page.locator("#timetable table")).to_be_visible()
+    MigrationRun.objects.filter(pk=loading.pk).update(state=RunState.HELD, held_reason="Load: the disk is full.")
+    touch_run(loading.pk)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Held: a person must decide")
+    expect(page.locator("#timetable table")).to_be_visible()
+    assert page.title().startswith("Held: a person must decide · Run ")
+
+
 def test_a_digest_is_one_click_from_its_evidence(sign_in: SignIn, who: make.People, loading: MigrationRun) -> None:
     page = sign_in("dora")
     page.goto(f"/runs/{loading.pk}/")

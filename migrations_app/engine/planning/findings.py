@@ -185,8 +185,8 @@ class Decisions:
         return Decisions(tuple(self._choices.items()))
 
     def check_places(self, known: Iterable[str]) -> None:
-        """Raise Refused when a choice names a table or column that isn't there."""
-        places = set(known)
+        """Raise Refused when a choice names a table or column that isn't there, nor the place of a finding."""
+        places = {*known, *(place(finding) for finding in self.findings)}
         for key in self._choices:
             _code, at, where = key.partition("@")
             if at and where not in places:

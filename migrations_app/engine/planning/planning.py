@@ -20,6 +20,7 @@ from migrations_app.engine.planning.plan_create import Drafted, plan_create
 from migrations_app.engine.planning.plan_existing import plan_existing
 from migrations_app.engine.planning.plan_existing_rules import RowRules
 from migrations_app.engine.profile.profile import Candidate, Profile, TableProfile, profile_source
+from migrations_app.engine.source.sqlite_ddl import fold
 from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target.target_schema import TargetSchema
 
@@ -72,11 +73,13 @@ def plan_with_profile(
     """
     control = control or Control()
     decisions = Decisions(choices)
-    decisions.check_places([*_places(source), *(target.sequences if target else ())])
+    if mode == MODE_CREATE:
+        decisions.check_places(_places(source))
     _check_encrypted(source, encrypted)
     if not source.schema.tables:
         raise Refused("NO_TABLES", f"{source.path} holds no tables.", "Check that it is the file that you meant.")
     drafted = _draft(source, mode, target, excluded, decisions, control, rules)
+    decisions.check_places([*_places(source), *(_target_places(source, target) if target else ())])
     plan = MovePlan(
         mode=mode,
         target_schema=target_schema,
@@ -119,6 +122,18 @@ def _places(source: Source) -> list[str]:
         places += [f"{table.name}.{', '.join(key.columns)}" for key in table.foreign_keys]
         places += [f"{table.name}.{','.join(p.name for p in index.columns if p.name)}" for index in table.indexes]
         places.append(f"{table.name}.{','.join(table.primary_key)}")
+    return places
+
+
+def _target_places(source: Source, target: TargetSchema) -> list[str]:
+    """What findings of mode existing may name besides: sequences, and columns and foreign keys that only it has."""
+    places = list(target.sequences)
+    for table in target.tables:
+        for ours in (each for each in source.schema.tables if fold(each.name) == fold(table.name)):
+            names = {fold(column.name): column.name for column in ours.columns}
+            places += [f"{ours.name}.{column.name}" for column in table.columns]
+            for key in table.foreign_keys:
+                places.append(f"{ours.name}.{', '.join(names.get(fold(name), name) for name in key.columns)}")
     return places
 
 

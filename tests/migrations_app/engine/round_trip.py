@@ -34,7 +34,7 @@ REFUSALS = frozenset({"NO_TABLES", "EMPTY_NAME"})
 # Conversions chosen by a person that don't keep every difference.
 MERGING = ("boolean_words", "epoch:ms", "epoch:s", "julian", "numeric_rounded", "time", "timestamp", "uuid")
 _LAST = "GENERATED_AS_VALUES"
-_ROUNDS = 8  # of answering findings: one answer may raise the next question
+ROUNDS = 8  # of answering findings: one answer may raise the next question
 
 
 class Target:
@@ -141,17 +141,17 @@ def answered_or_refused(source: Source, chooser: int, choices: dict[str, str]) -
 
 def answered_plan(source: Source, chooser: int, choices: dict[str, str]) -> tuple[MovePlan, Profile]:
     """A plan with an answer to each question that has answers; `chooser` 0 always takes the first."""
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         plan, profile = plan_with_profile(source, mode=MODE_CREATE, choices=sorted(choices.items()), control=Control())
-        answers = dict(_answers(plan, chooser, choices))
+        answers = dict(answers_to(plan, chooser, choices))
         if not answers:
             return plan, profile
         # What a generated column can be chosen to be depends on its type: that question comes last.
         choices |= {key: answers[key] for key in answers if not key.startswith(_LAST)} or answers
-    raise AssertionError(f"new questions after {_ROUNDS} rounds of answers")
+    raise AssertionError(f"new questions after {ROUNDS} rounds of answers")
 
 
-def _answers(plan: MovePlan, chooser: int, choices: dict[str, str]) -> Iterator[tuple[str, str]]:
+def answers_to(plan: MovePlan, chooser: int, choices: dict[str, str]) -> Iterator[tuple[str, str]]:
     """A choice for each finding that `choices` don't answer yet."""
     for finding in plan.findings:
         place = ".".join(part for part in (finding.table, finding.column) if part)

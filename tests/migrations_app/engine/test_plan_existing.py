@@ -430,3 +430,25 @@ def test_a_foreign_table_of_the_target_is_left_out_only_by_choice(
     plan, result = move(path, url, MODE_EXISTING, [("TARGET_KIND@t", "skip")])
     assert result.equal and (plan.table("t").rule, plan.table("u").rule) == (SKIP, LOAD)
     assert any("t (a foreign table" in remark for remark in result.remarks)
+
+
+def test_a_choice_may_name_what_only_the_target_has(tmp_path: Path) -> None:
+    script = "CREATE TABLE p(a INT, b INT); CREATE TABLE t(a INT, b INT); INSERT INTO t VALUES(1, 2)"
+    path = build(tmp_path / "t.db", script)
+    columns = (TargetColumn("a", "bigint"), TargetColumn("b", "bigint"))
+    key = TargetForeignKey("t_p", ("a", "b"), "public", "p", ("a", "b"), "FOREIGN KEY …")
+    needing = table("t", *columns, TargetColumn("needed", "text", True), foreign_keys=(key,))
+    asked = plan_into(path, needing, table("p", *columns)).open_findings
+    assert [(finding.code, finding.column) for finding in asked] == [
+        ("COLUMN_WITHOUT_SOURCE", "needed"),
+        ("ORPHANS", "a, b"),
+    ]
+    # As the plan page sends them: each names its finding's very place.
+    choices = tuple((f"{finding.code}@{finding.table}.{finding.column}", finding.choices[0]) for finding in asked)
+    # The second was made earlier, on a finding that isn't met any more once the table is left out.
+    assert plan_into(path, needing, table("p", *columns), choices=choices).table("t").rule == SKIP
+    kept = plan_into(path, table("t", *columns, foreign_keys=(key,)), table("p", *columns), choices=choices[1:])
+    assert not kept.open_findings and kept.table("t").objects[0].detail["not_valid"]
+    with pytest.raises(Refused) as refused:
+        plan_into(path, needing, table("p", *columns), choices=(("ORPHANS@t.c", "not_valid"),))
+    assert refused.value.code == "UNKNOWN_PLACE"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.migrations_app.engine.own_schema import into_its_own_schema
 from tests.migrations_app.engine.random_databases import Database, databases
 from tests.migrations_app.engine.round_trip import Target, there_and_back, there_on_paper
 
@@ -38,6 +39,23 @@ def test_random_databases_arrive_whole_or_are_refused(target: Target, database: 
 @many
 def test_many_random_databases_arrive_whole_or_are_refused(target: Target, database: Database, chooser: int) -> None:
     there_and_back(target, database, chooser)
+
+
+@given(databases(), choosers)
+@settings(few, max_examples=25)
+def test_random_databases_arrive_whole_in_a_schema_that_is_there(
+    target: Target, database: Database, chooser: int
+) -> None:
+    into_its_own_schema(target, database, chooser)
+
+
+@pytest.mark.chaos
+@given(databases(), choosers)
+@many
+def test_many_random_databases_arrive_whole_in_a_schema_that_is_there(
+    target: Target, database: Database, chooser: int
+) -> None:
+    into_its_own_schema(target, database, chooser)
 
 
 @given(databases(objects=False), choosers)

@@ -17,7 +17,7 @@ OUTCOMES = (
     (ItemState.PASSED, "Passed: the criterion holds"),
     (ItemState.FAILED, "Failed: it doesn't"),
     (ItemState.INCONCLUSIVE, "Inconclusive: I can't tell"),
-    (ItemState.NOT_APPLICABLE, "Not applicable here: the note says why"),
+    (ItemState.NOT_APPLICABLE, "Not applicable here: say why below"),
 )
 PEOPLE = [(Prover.QA, "QA"), (Prover.OPS, "Ops or a team lead")]
 PHASES = [(phase, phase.label) for phase in Phase if phase not in (Phase.GO, Phase.ROLLBACK)]

@@ -68,6 +68,7 @@ def at_gate_3(plan: MigrationPlan, who: make.People) -> MigrationRun:
     make.rehearsed(plan, who.ops)
     run = make.run(plan, who.ops)
     make.reach(run, "gate_qa", run_state=RunState.WAITING, signers={"lead": who.lead, "ops": who.ops})
+    make.people_passed(run, "prepare", "restart")
     make.verified(run)
     make.reality(run, dialect="postgresql")
     return MigrationRun.objects.get(pk=run.pk)

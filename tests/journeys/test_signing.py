@@ -55,12 +55,13 @@ def test_a_wrong_password_is_said_beside_its_field_and_nothing_typed_is_lost(
 def test_qa_records_what_she_saw(sign_in: SignIn, who: make.People, at_gate_3: MigrationRun) -> None:
     page = sign_in("chika")
     page.get_by_role("link", name="Open the checklist").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("6 items left for you")
+    expect(page.get_by_role("heading", level=1)).to_have_text("8 items left for you")
     page.get_by_role("link", name="Passed…").first.click()
     expect(page.get_by_label(re.compile("Passed"))).to_be_checked()
     page.get_by_label("Note").fill("Opened in 0.8 s.")
     page.get_by_role("button", name="Record the result").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("5 items left for you")
+    expect(page.get_by_role("heading", level=1)).to_have_text("7 items left for you")
+    page.get_by_text("What was seen, by whom").click()
     expect(page.get_by_text("“Opened in 0.8 s.”")).to_be_visible()
     assert ChecklistItem.objects.get(run=at_gate_3, code="V01").state == ItemState.PASSED
 

@@ -313,7 +313,9 @@ def verified(of: MigrationRun, *, differences: Sequence[dict[str, Any]] = ()) ->
         "changed": 0,
         "seconds": {"rows": 21.4},
     }
-    of.steps.filter(name="verify").update(evidence=evidence, evidence_digest=digest_of(evidence))
+    of.steps.filter(name="verify").update(evidence=evidence)
+    row = of.steps.get(name="verify")
+    RunStep.objects.filter(pk=row.pk).update(evidence_digest=proof(row.name, row.state, evidence))
 
 
 def reality(of: MigrationRun, *, dialect: str = "sqlite", up: bool = True) -> None:
@@ -350,6 +352,11 @@ def sign(gate: Gate, person: User, role: str, reason: str = "Looked at it, it is
     )
 
 
+def proof(step: str, state: str, evidence: dict[str, Any]) -> str:
+    """A step's digest, as the service that records a result makes it."""
+    return digest_of({"step": step, "state": state, "evidence": evidence})
+
+
 def event(action: str, actor: Any, of: MigrationRun, **payload: Any) -> None:
     with transaction.atomic():
         record(action=action, actor=actor, obj=of, application=of.application.name, payload={"run": of.pk, **payload})
@@ -362,7 +369,7 @@ def _finish(of: MigrationRun, row: RunStep, start: datetime, end: datetime, sign
         attempts=1,
         message=SAID.get(row.name, ""),
         evidence=evidence,
-        evidence_digest=digest_of(evidence),
+        evidence_digest=proof(row.name, StepState.SUCCEEDED, evidence),
         started_at=start,
         finished_at=end,
     )
@@ -384,7 +391,11 @@ def _finish(of: MigrationRun, row: RunStep, start: datetime, end: datetime, sign
         )
     of.items.filter(step_name=row.name, prover="system").update(
         state=ItemState.PASSED,
-        evidence={"step": row.name, "digest": digest_of(evidence), "message": SAID.get(row.name, "")},
+        evidence={
+            "step": row.name,
+            "digest": proof(row.name, StepState.SUCCEEDED, evidence),
+            "message": SAID.get(row.name, ""),
+        },
         changed_at=end,
     )
 
@@ -410,7 +421,8 @@ def _stand(of: MigrationRun, row: RunStep, state: str, at: datetime) -> None:
     fields: dict[str, Any] = {"state": state, "started_at": at, "attempts": 1}
     if state == StepState.SUCCEEDED:
         evidence = {"step": row.name, "said": "done"}
-        fields |= {"finished_at": timezone.now(), "evidence": evidence, "evidence_digest": digest_of(evidence)}
+        fields |= {"finished_at": timezone.now(), "evidence": evidence}
+        fields["evidence_digest"] = proof(row.name, StepState.SUCCEEDED, evidence)
     if state == StepState.FAILED:
         fields |= {
             "finished_at": timezone.now(),

@@ -19,7 +19,8 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,11 @@ CHECKPOINT_EVERY: Final = 100
 MAX_LINE: Final = 1024 * 1024
 MAX_PROBLEMS: Final = 20
 EVENTS, CHECKPOINTS, MANIFEST = "events.jsonl", "checkpoints.jsonl", "manifest.json"
+BUNDLE_FORMAT: Final = "causeway evidence bundle 1"
+TRAIL_FOLDER: Final = "audit/"
+CONTENT, PAGE, PRINT = "certificate/certificate.json", "certificate/certificate.html", "certificate/certificate.pdf"
+PLAN: Final = "plan.json"
+MAX_DOCUMENT: Final = 256 * 1024 * 1024
 
 
 # --- The format ------------------------------------------------------------------------------------------------------
@@ -437,31 +443,47 @@ def _open(export: Path, name: str) -> Iterator[IO[bytes]]:
         raise Refused(f"{name} can't be read in {export}: {type(error).__name__}.") from error
 
 
-def _read_manifest(export: Path) -> dict[str, Any]:
-    with _open(export, MANIFEST) as stream:
-        text = stream.read(MAX_LINE)
+def _read_json(export: Path, name: str) -> dict[str, Any]:
+    with _open(export, name) as stream:
+        text = stream.read(MAX_DOCUMENT)
     try:
-        manifest = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"{MANIFEST} is no JSON.") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise Refused(f"{MANIFEST} is not of the format {FORMAT!r}.")
-    return manifest
+        raise Refused(f"{name} is no JSON.") from error
+    if not isinstance(document, dict):
+        raise Refused(f"{name} is no JSON object.")
+    return document
+
+
+def _require_format(manifest: Mapping[str, Any], *formats: str) -> None:
+    if manifest.get("format") not in formats:
+        raise Refused(f"{MANIFEST} is not of the format {' or '.join(map(repr, formats))}.")
 
 
 def verify_export(
-    export: Path, keys: Mapping[str, PublicKey], *, expect: tuple[int, str] | None = None
+    export: Path,
+    keys: Mapping[str, PublicKey],
+    *,
+    expect: tuple[int, str] | None = None,
+    folder: str = "",
+    watch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> tuple[Verdict, dict[str, Any]]:
-    """Verifies an export. `expect`: a sequence and hash noted earlier, which the trail must still contain."""
-    manifest = _read_manifest(export)
+    """Verifies an export. `expect`: a sequence and hash noted earlier, which the trail must still contain.
+
+    folder: where in `export` the trail lies, '' or ending in a slash. watch: is shown every event that was read.
+    """
+    manifest = _read_json(export, folder + MANIFEST)
+    _require_format(manifest, FORMAT)
     checkpoint_digest, event_digest = hashlib.sha256(), hashlib.sha256()
-    with _open(export, CHECKPOINTS) as stream:
+    with _open(export, folder + CHECKPOINTS) as stream:
         checkpoints = list(_lines(stream, checkpoint_digest))
     checker = ChainChecker(checkpoints, keys, application=manifest.get("application"), whole_tail_signed=True)
     seen = expect is None
-    with _open(export, EVENTS) as stream:
+    with _open(export, folder + EVENTS) as stream:
         for event in _lines(stream, event_digest):
             checker.feed(event)
+            if watch is not None:
+                watch(event)
             seen = seen or (event.get("sequence"), event.get("hash")) == expect
     if expect is not None and not seen:
         checker.report(expect[0], "expected", f"Event {expect[0]} is not there with the hash that you noted.")
@@ -474,6 +496,193 @@ def verify_export(
     return verdict, manifest
 
 
+# --- An evidence bundle: the trail, a run's certificate, and what the certificate names -------------------------------
+
+
+@dataclass(frozen=True)
+class FileProblem:
+    """One thing that is wrong with a bundle: in which file, a stable code, a sentence."""
+
+    name: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class BundleVerdict:
+    """What a verification of a bundle found."""
+
+    trail: Verdict
+    problems: tuple[FileProblem, ...]
+    run: int
+    application: str
+    files: int
+
+    @property
+    def ok(self) -> bool:
+        return self.trail.ok and not self.problems
+
+
+def contents_digest(files: Mapping[str, str]) -> str:
+    """What the trail says of a bundle: one digest over the names and SHA-256 of all files but the trail itself."""
+    own = {name: digest for name, digest in files.items() if not name.startswith(TRAIL_FOLDER)}
+    return _digest("causeway bundle contents 1", own)
+
+
+def plan_digest(plan: Mapping[str, Any]) -> str:
+    """The digest of a plan, from its document: of what will be done, not of how findings are worded or counted."""
+    body = {name: value for name, value in plan.items() if name != "digest"}
+    body["findings"] = [{**finding, "count": 0, "row_key": "", "message": ""} for finding in body["findings"]]
+    return hashlib.sha256(canonical(body)).hexdigest()
+
+
+def evidence_name(position: int, name: str) -> str:
+    """Where the bundle keeps what a step proved."""
+    return f"evidence/{position:02d}-{name}.json"
+
+
+class BundleChecker:
+    """Checks a bundle from its files inwards: each is the one that the manifest names, the certificate is the one that
+    the signed trail names, and plan, evidence, files and signatures are those that the certificate names."""
+
+    def __init__(self, bundle: Path, keys: Mapping[str, PublicKey]) -> None:
+        self._bundle, self._keys = bundle, keys
+        self._events: list[Mapping[str, Any]] = []
+        self.problems: list[FileProblem] = []
+        self.manifest: dict[str, Any] = {}
+
+    def check(self, expect: tuple[int, str] | None = None) -> BundleVerdict:
+        """The verdict. Raises Refused where manifest or trail can't be read at all."""
+        self.manifest = _read_json(self._bundle, MANIFEST)
+        _require_format(self.manifest, BUNDLE_FORMAT)
+        found = self._check_files()
+        verdict, trail = verify_export(
+            self._bundle, self._keys, expect=expect, folder=TRAIL_FOLDER, watch=self._remember
+        )
+        run, application = self.manifest.get("run"), self.manifest.get("application")
+        if trail.get("application") not in (None, application):
+            self._report(TRAIL_FOLDER, "other_application", "The trail is of another application than the bundle.")
+        self._check_contents(found)
+        try:
+            self._check_certificate(found)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, Refused):
+            self._report(CONTENT, "unreadable", "The certificate can't be read.")
+        return BundleVerdict(
+            trail=verdict,
+            problems=tuple(self.problems[:MAX_PROBLEMS]),
+            run=run if type(run) is int else 0,
+            application=str(application),
+            files=len(found),
+        )
+
+    def _report(self, name: str, code: str, message: str) -> None:
+        self.problems.append(FileProblem(name, code, message))
+
+    def _remember(self, event: Mapping[str, Any]) -> None:
+        payload = event.get("payload")
+        if isinstance(payload, dict) and payload.get("run") == self.manifest.get("run"):
+            self._events.append(event)
+
+    def _names(self) -> list[str]:
+        if self._bundle.is_dir():
+            files = (path for path in self._bundle.rglob("*") if path.is_symlink() or not path.is_dir())
+            return [path.relative_to(self._bundle).as_posix() for path in files]
+        with zipfile.ZipFile(self._bundle) as archive:
+            return [entry.filename for entry in archive.infolist()]
+
+    def _check_files(self) -> dict[str, str]:
+        """Every file is there once, and is the one that the manifest names. Returns the digests found."""
+        stated = self.manifest.get("files")
+        stated = stated if isinstance(stated, dict) else {}
+        counted = Counter(self._names())
+        for name, times in counted.items():
+            if times > 1:
+                self._report(name, "file_twice", f"{name} is there {times} times: who reads it may see another one.")
+            if name not in stated and name != MANIFEST:
+                self._report(name, "file_added", f"{name} is not in the manifest.")
+        found = {}
+        for name, digest in stated.items():
+            if name not in counted:
+                self._report(name, "file_missing", f"{name} is missing.")
+                continue
+            found[name] = self._sha256(name)
+            if found[name] != digest:
+                self._report(name, "file_changed", f"{name} is not the file that the manifest names.")
+        return found
+
+    def _sha256(self, name: str) -> str:
+        digest = hashlib.sha256()
+        try:
+            with _open(self._bundle, name) as stream:
+                while chunk := stream.read(MAX_LINE):
+                    digest.update(chunk)
+        except Refused:
+            return "unreadable"
+        return digest.hexdigest()
+
+    def _last(self, action: str) -> Mapping[str, Any]:
+        payloads = [event["payload"] for event in self._events if event.get("action") == action]
+        return payloads[-1] if payloads else {}
+
+    def _check_contents(self, found: Mapping[str, str]) -> None:
+        if self._last("certificate.bundled").get("contents") != contents_digest(found):
+            self._report(MANIFEST, "contents", "The signed trail names another set of files for this bundle.")
+
+    def _check_certificate(self, found: Mapping[str, str]) -> None:
+        issued = self._last("certificate.issued")
+        for part, name in (("content", CONTENT), ("html", PAGE), ("pdf", PRINT)):
+            if issued.get(part) != found.get(name):
+                self._report(name, "certificate", f"{name} is not the one that the signed trail names.")
+        content = _read_json(self._bundle, CONTENT)
+        if content["run"]["number"] != self.manifest.get("run"):
+            self._report(CONTENT, "certificate", "The certificate is of another run than the bundle.")
+        if content["application"]["name"] != self.manifest.get("application"):
+            self._report(CONTENT, "certificate", "The certificate is of another application than the bundle.")
+        plan = _read_json(self._bundle, PLAN)
+        if plan_digest(plan) != content["plan"]["digest"]:
+            self._report(PLAN, "plan", "The plan is not the one that the certificate names.")
+        for step in content["steps"]:
+            self._check_evidence(step, found)
+        for item in content["checklist"]:
+            for result in item["results"]:
+                for file in result["files"]:
+                    self._check_attachment(file, found)
+        for gate in content["decisions"]["gates"]:
+            for signature in gate["signatures"]:
+                self._check_signature(gate["code"], signature)
+
+    def _check_evidence(self, step: Mapping[str, Any], found: Mapping[str, str]) -> None:
+        name = evidence_name(step["position"], step["name"])
+        if step["file"] and found.get(name) != step["file"]:
+            self._report(name, "evidence", f"What step {step['title']} proved is not what the certificate names.")
+        if step["file"] and step["file"] != step["evidence"]:
+            self._report(name, "evidence", f"What step {step['title']} proved was changed before the certificate.")
+
+    def _check_attachment(self, file: Mapping[str, Any], found: Mapping[str, str]) -> None:
+        name = f"attachments/{file['sha256']}"
+        if found.get(name) != file["sha256"]:
+            self._report(
+                name, "attachment", f"The file {file['name']} that was given as evidence is not the one named."
+            )
+
+    def _check_signature(self, gate: str, signature: Mapping[str, Any]) -> None:
+        """Each signature and refusal of the certificate has its event; its digests are those that were signed."""
+        refused = signature["state"] == "refusal"
+        wanted = {"gate": gate}
+        if not refused:
+            wanted |= {"plan": signature["plan_digest"], "evidence": signature["evidence_digest"]}
+        for event in self._events:
+            if event.get("action") != ("gate.refused" if refused else "gate.signed"):
+                continue
+            if (event.get("actor"), event.get("role")) != (signature["name"], signature["role"]):
+                continue
+            payload = event["payload"]
+            if all(payload.get(name) == value for name, value in wanted.items()):
+                return
+        who = f"{signature['name']} as {signature['role_title']}"
+        self._report(CONTENT, "signature", f"The trail has no event for the signature of {who} at gate {gate}.")
+
+
 def _expectation(text: str) -> tuple[int, str]:
     sequence, _, digest = text.partition(":")
     if not sequence.isdigit() or not re.fullmatch(r"[0-9a-f]{64}", digest):
@@ -483,13 +692,15 @@ def _expectation(text: str) -> tuple[int, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Verify an exported audit trail.")
+    parser = argparse.ArgumentParser(description="Verify an exported audit trail, or a run's evidence bundle.")
     parser.add_argument("export", type=Path, help="the folder or zip file")
     parser.add_argument("--public-key", type=Path, required=True, help="PEM file, brought on another way")
     parser.add_argument("--expect", type=_expectation, help="SEQUENCE:HASH noted earlier")
     options = parser.parse_args(arguments)
     try:
         keys = load_public_keys(options.public_key.read_bytes())
+        if _read_json(options.export, MANIFEST).get("format") == BUNDLE_FORMAT:
+            return _say_bundle(BundleChecker(options.export, keys).check(options.expect))
         verdict, manifest = verify_export(options.export, keys, expect=options.expect)
     except OSError as error:
         print(f"REFUSED: {options.public_key}: {error.strerror}.", file=sys.stderr)
@@ -498,6 +709,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"REFUSED: {refusal}", file=sys.stderr)
         return 2
     scope = f"application {manifest['application']}" if manifest.get("application") else "the whole trail"
+    return _say_trail(verdict, scope)
+
+
+def _say_trail(verdict: Verdict, scope: str) -> int:
     if verdict.first is not None:
         print(f"BROKEN at event {verdict.first.sequence} ({verdict.first.code}): {verdict.first.message}")
         for problem in sorted(verdict.problems, key=lambda one: one.sequence)[1:]:
@@ -506,6 +721,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"OK: {verdict.events} events ({scope}), signed through {verdict.signed_through} at {verdict.signed_at}.")
     print(f"Note for next time: --expect {verdict.events}:{verdict.head}")
     return 0
+
+
+def _say_bundle(verdict: BundleVerdict) -> int:
+    for problem in verdict.problems:
+        print(f"BROKEN in {problem.name} ({problem.code}): {problem.message}")
+    if not verdict.problems and verdict.trail.ok:
+        print(f"OK: {verdict.files} files of run {verdict.run} of {verdict.application}, certificate and evidence.")
+    return max(_say_trail(verdict.trail, f"application {verdict.application}"), 1 if verdict.problems else 0)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePath
@@ -9,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
+from controlplane.audit.standalone import canonical
 from migrations_app.models import ChecklistItem, MigrationRun, RunStep
 from migrations_app.models.states import RunState, StepState
 from migrations_app.services.overview import timeline
@@ -34,7 +36,7 @@ def collect(run: MigrationRun) -> dict[str, Any]:
         "rehearsal": run.rehearsal_id,
         "down": _down(run, steps),
         "verification": _verification(evidence, verify),
-        "not_compared": _not_compared(run, evidence, verify),
+        "not_compared": [*_altered(steps), *_not_compared(run, evidence, verify)],
         "decisions": signature_record(run),
         "checklist": [_item(item) for item in _items(run)],
         "timeline": [_phase(row) for row in timeline(run, run.finished_at)],
@@ -155,6 +157,19 @@ def _not_compared(run: MigrationRun, evidence: Mapping[str, Any], step: RunStep 
     return list(dict.fromkeys([*left_out, *said, *objects, *sealed]))
 
 
+def _altered(steps: list[RunStep]) -> list[str]:
+    """Evidence that is not what was recorded: its digest stands in the trail, so this can't be hidden."""
+    return [
+        f"What step “{step.title}” proved was changed after it was recorded: its digest no longer fits."
+        for step in steps
+        if evidence_file(step) and _sha256(evidence_file(step)) != step.evidence_digest
+    ]
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest() if content else ""
+
+
 def _items(run: MigrationRun) -> list[ChecklistItem]:
     return list(run.items.order_by("position").prefetch_related("results__files", "results__recorded_by"))
 
@@ -214,12 +229,18 @@ def _step(step: RunStep) -> dict[str, Any]:
         "finished_at": _time(step.finished_at),
         "error_code": step.error_code,
         "evidence": step.evidence_digest,
+        "file": _sha256(evidence_file(step)),
     }
 
 
-def has_evidence_file(step: RunStep) -> bool:
-    """Whether the bundle holds what this step proved. A gate's digest is what its signatures saw, not evidence."""
-    return bool(step.evidence_digest) and not step.is_gate and step.state != StepState.PENDING
+def evidence_file(step: RunStep) -> bytes:
+    """What a step proved, exactly as its digest was made of it (services/recording.py); b'' where it proved nothing.
+
+    A gate's digest is of what its signatures saw, not of evidence of its own.
+    """
+    if not step.evidence_digest or step.is_gate or step.state == StepState.PENDING:
+        return b""
+    return canonical({"step": step.name, "state": step.state, "evidence": step.evidence})
 
 
 def _left_behind(run: MigrationRun) -> dict[str, Any] | None:

@@ -56,6 +56,7 @@ def that_post(run: MigrationRun) -> list[str]:
         reverse("run_checklist_seen", args=[run.pk]),
         reverse("checklist_template", args=[run.application.name]),
         reverse("checklist_template_item", args=[run.application.name, "new"]),
+        reverse("run_bundle", args=[run.pk]),
         reverse("plan_choose", args=[run.plan_id]),
         reverse("plan_new", args=[run.application.name]),
         reverse("application_people", args=[run.application.name]),

@@ -2,7 +2,8 @@
 
 A private control database is filled, every page is asked for as each of several people, and the table says the median
 and the slowest of the rounds, in ms of wall-clock and of CPU time, with the number of queries. Exit status 1 where a
-page's median is above the limit. No network: Django's own test client, with all of the middleware.
+page's time is above the limit: of CPU where the control database is SQLite (its queries run in this process, and
+neighbours on the machine don't count), else by the clock. No network: Django's own test client, with all middleware.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ def main() -> int:
         _measure(page, name, getattr(who, name), options.rounds) for name in PEOPLE for page in _pages(run, name)
     ]
     print(_table(timings))
-    slow = [timing for timing in timings if timing.median_ms > options.limit]
-    for timing in slow:
-        print(f"slower than {options.limit:g} ms: {timing.page} as {timing.person}", file=sys.stderr)
+    slow = [row for row in timings if (row.median_ms if options.postgresql else row.cpu_ms) > options.limit]
+    for row in slow:
+        print(f"slower than {options.limit:g} ms: {row.page} as {row.person}", file=sys.stderr)
     return 1 if slow else 0
 
 
@@ -105,14 +106,15 @@ def _measure(page: str, name: str, person: Any, rounds: int) -> Timing:
     with CaptureQueriesContext(connection) as captured:
         _, _, size = _ask(client, page)
     walls = [wall for wall, _, _ in taken]
-    _say(f"{statistics.median(walls):6.0f} ms  {page} as {name}")
+    cpu = statistics.median(cpu for _, cpu, _ in taken)
+    _say(f"{statistics.median(walls):6.0f} ms, {cpu:4.0f} of CPU  {page} as {name}")
     return Timing(
         page=page,
         person=name,
         first_ms=first,
         median_ms=statistics.median(walls),
         slowest_ms=max(walls),
-        cpu_ms=statistics.median(cpu for _, cpu, _ in taken),
+        cpu_ms=cpu,
         queries=len(captured),
         kilobytes=size / 1000,
     )
@@ -137,7 +139,7 @@ def _table(timings: Sequence[Timing]) -> str:
     lines += [
         f"| {row.page} | {row.person} | {row.median_ms:.0f} | {row.cpu_ms:.0f} | {row.slowest_ms:.0f} "
         f"| {row.first_ms:.0f} | {row.queries} | {row.kilobytes:.0f} |"
-        for row in sorted(timings, key=lambda row: -row.median_ms)
+        for row in sorted(timings, key=lambda row: -row.cpu_ms)
     ]
     return "\n".join(lines)
 

@@ -123,7 +123,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "broken": Look("Broken", "cross", "alarm"),
     },
     "described": {
-        "described": Look("Described", "disc", "good"),
+        "described": Look("Described", "disc", "quiet"),
         "checked": Look("Checked", "disc", "good"),
         "unchecked": Look("Not checked", "dashes", "care"),
         "wrong": Look("Wrong", "triangle", "alarm"),
@@ -132,6 +132,7 @@ LOOKS: dict[str, dict[str, Look]] = {
     },
     "goal": {
         "ready": Look("Ready", "disc", "good"),
+        "unchecked": Look("Not checked", "dashes", "care"),
         "missing": Look("Not yet", "ring", "quiet"),
     },
     "rollback": {

@@ -106,13 +106,16 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
         "may_act": bool(mine & {Role.OPS, Role.LEAD}),
         "who_may": permissions.who_can(application, ("ops", "lead")),
         "has_ready_plan": any(plan.state in ("draft", "submitted") for plan in plans),
-        **_readiness(missing),
+        **_readiness(missing, {line.section.name for line in lines if line.state == "unchecked"}),
     }
     return render_page(request, "applications/detail.html", context)
 
 
-def _readiness(missing: Sequence[gaps.Gap]) -> dict[str, Any]:
-    """What is missing for each goal, the sentence that says how far it is, and the section to go on with."""
+def _readiness(missing: Sequence[gaps.Gap], unchecked: set[str]) -> dict[str, Any]:
+    """What is missing for each goal, the sentence that says how far it is, and the section to go on with.
+
+    What no worker has looked at is not called ready, although every run looks again before it begins.
+    """
     goal = gaps.next_goal(missing)
     first = next((gap for gap in missing if gap.stops == goal and gap.section != "people"), None)
     goals = [
@@ -121,6 +124,7 @@ def _readiness(missing: Sequence[gaps.Gap]) -> dict[str, Any]:
             "word": {"plan": "Plan", "rehearsal": "Rehearsal", "production": "Production run"}[name],
             "gaps": [gap for gap in missing if gap.stops == name],
             "ready": name not in _stopped(missing),
+            "state": _goal_state(name, missing, unchecked),
         }
         for name in gaps.GOALS
     ]
@@ -132,6 +136,14 @@ def _readiness(missing: Sequence[gaps.Gap]) -> dict[str, Any]:
         "next_gap": first,
         "ready_to_plan": gaps.PLAN not in _stopped(missing),
     }
+
+
+def _goal_state(goal: str, missing: Sequence[gaps.Gap], unchecked: set[str]) -> str:
+    if goal in _stopped(missing):
+        return "missing"
+    return (
+        "unchecked" if unchecked & ({"source"} if goal == gaps.PLAN else {"source", "target", "rehearsal"}) else "ready"
+    )
 
 
 def _stopped(missing: Sequence[gaps.Gap]) -> set[str]:

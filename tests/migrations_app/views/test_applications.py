@@ -375,3 +375,16 @@ def test_roles_are_given_and_taken_by_superusers_alone(as_: SignIn, who: make.Pe
         ("membership.granted", "boss", "eve"),
         ("membership.revoked", "boss", "eve"),
     ]
+
+
+def test_what_no_host_has_looked_at_is_not_called_ready(as_: SignIn, who: make.People) -> None:
+    Application.objects.update(
+        commands={"schema": "yukyu-schema"},
+        identity={"process": "web", "path": "/health", "field": "database", "values": {}},
+    )
+    page = as_(who.ops).get("/applications/yukyu/").content.decode()
+    assert "its host has not looked yet" in page and "Ready</span>" not in page
+    seen = {"at": "2026-11-23T08:00:00+00:00", "host": "apphost", "problem": None, "facts": {}}
+    Application.objects.update(seen={"source": seen, "target": seen})
+    page = as_(who.ops).get("/applications/yukyu/").content.decode()
+    assert page.count("Ready</span>") == 3

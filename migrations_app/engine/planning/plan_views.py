@@ -10,7 +10,7 @@ from migrations_app.engine.planning.plan_objects import TableDraft
 from migrations_app.engine.source.schema import SourceObject, SourceSchema, SourceTable
 from migrations_app.engine.source.sqlite_ddl import fold, tokenize
 from migrations_app.engine.sql.names import Names
-from migrations_app.engine.sql.sql_select import Relation
+from migrations_app.engine.sql.sql_relations import Relation
 from migrations_app.engine.sql.sqlite_views import EmptyTwin
 from migrations_app.engine.sql.translate import NotTranslated, ViewScope, view
 

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from migrations_app.engine.sql.sql_compare import OTHER, SAME, ascii_lower, compare
+from migrations_app.engine.sql.sql_arithmetic import bits, computed, divided, negative, remainder
+from migrations_app.engine.sql.sql_compare import OTHER, SAME, compare
 from migrations_app.engine.sql.sql_functions import AGGREGATES, aggregate, call, choice
 from migrations_app.engine.sql.sql_parse import NotTranslated
+from migrations_app.engine.sql.sql_patterns import glob, like, refuse_escape
 from migrations_app.engine.sql.sql_values import (
     BLOBS,
     INTEGERS,
@@ -27,7 +29,6 @@ from migrations_app.engine.sql.sql_values import (
     number,
     predicate,
     real_literal,
-    string,
     text,
     text_literal,
 )
@@ -194,17 +195,8 @@ def _is_aggregate(node: Any) -> bool:
 
 def _like(self: Expressions, node: exp.Like, escape: str = "") -> Value:
     only(node, "this", "expression", "negate")
-    found, pattern = self.value(node.this), self.value(node.expression)
-    if "null" in (found.form, pattern.form):
-        return NULL
-    if isinstance(pattern.literal, str):
-        right = string(ascii_lower(pattern.literal))
-    else:
-        right = f'lower({text(pattern)} COLLATE "C")'
-    # LIKE takes A to Z for a to z and no other letters, as lower() does in collation "C"; there is no escape but a
-    # named one.
-    test = f'lower({text(found)} COLLATE "C") {"NOT " if node.args.get("negate") else ""}LIKE {right}'
-    return predicate(f"{test} ESCAPE {string(escape)}")
+    negated = bool(node.args.get("negate"))
+    return like(self.value(node.this), self.value(node.expression), negated=negated, escape=escape)
 
 
 def _escaped(self: Expressions, node: exp.Escape) -> Value:
@@ -212,8 +204,7 @@ def _escaped(self: Expressions, node: exp.Escape) -> Value:
     is_mark = isinstance(mark, exp.Literal) and mark.is_string and len(mark.name) == 1 and not mark.name.isalpha()
     if not isinstance(node.this, exp.Like) or not is_mark or not isinstance(node.this.expression, exp.Literal):
         raise NotTranslated("LIKE with such an ESCAPE has no translation")
-    if re.search(f"(?<!{re.escape(mark.name)}){re.escape(mark.name)}$", node.this.expression.name):
-        raise NotTranslated("LIKE with a pattern that ends in its ESCAPE has no translation")
+    refuse_escape(node.this.expression.name, mark.name)
     return _like(self, node.this, mark.name)
 
 
@@ -222,32 +213,7 @@ def _glob(self: Expressions, node: exp.Glob) -> Value:
     pattern = node.expression
     if not isinstance(pattern, exp.Literal) or not pattern.is_string:
         raise NotTranslated("GLOB gets its pattern from a column")
-    test = f'{text(self.value(node.this))} COLLATE "C" {"!" if node.args.get("negate") else ""}~ '
-    return predicate(test + string(f"^{glob_regex(pattern.name)}$"))
-
-
-def glob_regex(pattern: str) -> str:
-    """A GLOB pattern as an advanced regular expression of PostgreSQL. Raises NotTranslated for odd lists."""
-    out, position = "", 0
-    while position < len(pattern):
-        letter = pattern[position]
-        position += 1
-        if letter == "[":
-            match = re.compile(r"(\^?)(\]?[^\]]*)\]").match(pattern, position)
-            if match is None or not match[2]:
-                raise NotTranslated("GLOB with an unfinished list has no translation")
-            out += f"[{match[1]}{_glob_list(match[2])}]"
-            position = match.end()
-        else:
-            out += {"*": ".*", "?": "."}.get(letter) or re.sub(r"([^\w\s])", r"\\\1", letter, flags=re.ASCII)
-    return out
-
-
-def _glob_list(letters: str) -> str:
-    plain = re.fullmatch(r"(?:[A-Za-z0-9]-[A-Za-z0-9]|[A-Za-z0-9 _.,:;/@#%&=!+])+", letters)
-    if not plain or any(one > two for one, two in re.findall(r"(.)-(.)", letters)):
-        raise NotTranslated("GLOB with such a list of letters has no translation")
-    return letters
+    return glob(self.value(node.this), pattern.name, negated=bool(node.args.get("negate")))
 
 
 def _joined(self: Expressions, node: exp.DPipe) -> Value:
@@ -267,53 +233,20 @@ def _arithmetic(self: Expressions, node: Any) -> Value:
     return computed(_SIGNS[type(node)], self.value(node.this), self.value(node.expression))
 
 
-def computed(sign: str, one: Value, two: Value) -> Value:
-    if "null" in (one.form, two.form):
-        return NULL
-    one, two = number(one), number(two)
-    exact = one.exact and two.exact
-    if one.kinds == two.kinds == INTEGERS:
-        return Value(f"({big(one)} {sign} {two.sql})", "bigint", INTEGERS, exact=exact)
-    kinds = REALS if REALS in (one.kinds, two.kinds) else one.kinds | two.kinds
-    return Value(f"({double(one)} {sign} {double(two)})", "double", kinds, exact=exact)
-
-
 def _divided(self: Expressions, node: exp.Div) -> Value:
-    one, two = self.value(node.this), self.value(node.expression)
-    if "null" in (one.form, two.form):
-        return NULL
-    one, two = number(one), number(two)
-    if one.kinds == two.kinds == INTEGERS:
-        return Value(f"({big(one)} / nullif({two.sql}, 0))", "bigint", INTEGERS, exact=one.exact)
-    if REALS not in (one.kinds, two.kinds):
-        raise NotTranslated("it divides numbers that may be integers or reals, for which SQLite divides otherwise")
-    return Value(f"({double(one)} / nullif({double(two)}, 0))", "double", REALS)
+    return divided(self.value(node.this), self.value(node.expression))
 
 
 def _remainder(self: Expressions, node: exp.Mod) -> Value:
-    one, two = self.value(node.this), self.value(node.expression)
-    if "null" in (one.form, two.form):
-        return NULL
-    return Value(f"({big(one)} % nullif({big(two)}, 0))", "bigint", INTEGERS, exact=one.exact)
+    return remainder(self.value(node.this), self.value(node.expression))
 
 
 def _bits(self: Expressions, node: Any) -> Value:
-    one, two = self.value(node.this), self.value(node.expression)
-    if "null" in (one.form, two.form):
-        return NULL
-    return Value(f"({big(one)} {_BITS[type(node)]} {big(two)})", "bigint", INTEGERS, exact=False)
+    return bits(_BITS[type(node)], self.value(node.this), self.value(node.expression))
 
 
 def _negative(self: Expressions, node: exp.Neg) -> Value:
-    found = self.value(node.this)
-    if isinstance(found.literal, int):
-        return integer_literal(-found.literal)
-    if isinstance(found.literal, float):
-        return real_literal(-found.literal)
-    found = number(found)
-    if "real" in found.kinds and found.form == "numeric":
-        return replace(found.plain, sql=f"(- {double(found)})", form="double")
-    return replace(found.plain, sql=f"(- {found.sql})")
+    return negative(self.value(node.this))
 
 
 _CASTS = {

@@ -5,69 +5,18 @@ Every column of a result carries its Value, so that what reads the query knows w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlglot import exp
 
 from migrations_app.engine.source.sqlite_ddl import fold
-from migrations_app.engine.sql.sql_compare import collated, sorts_as_text
 from migrations_app.engine.sql.sql_expressions import Expressions, only
-from migrations_app.engine.sql.sql_functions import AGGREGATES
+from migrations_app.engine.sql.sql_order import limit_of, ordinal, refuse_collations, refuse_limit, term
 from migrations_app.engine.sql.sql_parse import NotTranslated
+from migrations_app.engine.sql.sql_relations import FromItem, Relation, Result, Scope, merged, named, names_of, quoted
 from migrations_app.engine.sql.sql_values import Value, number, text_literal
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A table, view or query. sql: how to name it in FROM. columns: source name and value, whose sql is the column's
-    bare quoted name in the target. keys: sets of folded names of which no two rows have equal values. rowid: the column
-    that is the rowid, '' for none.
-    """
-
-    sql: str
-    columns: tuple[tuple[str, Value], ...]
-    keys: tuple[frozenset[str], ...] = ()
-    rowid: str = ""
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A relation in FROM under its alias; hidden: folded names that USING has joined to an earlier source's."""
-
-    alias: str
-    relation: Relation
-    hidden: frozenset[str] = frozenset()
-
-    def column(self, name: str) -> Value | None:
-        for known, value in self.relation.columns:
-            if fold(known) == fold(name):
-                return replace(value, sql=f"{quoted(self.alias)}.{value.sql}")
-        is_rowid = bool(self.relation.rowid) and fold(name) in ("rowid", "_rowid_", "oid")
-        return self.column(self.relation.rowid) if is_rowid else None
-
-
-@dataclass(frozen=True)
-class Result:
-    """A query's text and its columns: the name that it gives each ('' for an expression), and the value."""
-
-    sql: str
-    columns: tuple[tuple[str, Value], ...]
-
-
-@dataclass
-class _Scope:
-    """What names mean within one SELECT."""
-
-    outer: _Scope | None = None
-    sources: list[_Source] = field(default_factory=list)
-    aliases: dict[str, Any] = field(default_factory=dict)  # folded alias to its expression
-    open_aliases: set[str] = field(default_factory=set)  # being translated: an alias doesn't mean itself
 
 
 @dataclass(frozen=True)
@@ -77,7 +26,7 @@ class Queries:
     relations: Mapping[str, Relation]
     utf16: bool = False
 
-    def query(self, node: Any, outer: _Scope | None = None) -> Result:
+    def query(self, node: Any, outer: Scope | None = None) -> Result:
         """SELECT, compound or WITH. Raises NotTranslated."""
         while isinstance(node, exp.Subquery | exp.Paren):
             only(node, "this")
@@ -90,31 +39,31 @@ class Queries:
             return self._compound(node, outer)
         raise NotTranslated("it is no plain query")
 
-    def _with(self, node: Any, outer: _Scope | None) -> Result:
+    def _with(self, node: Any, outer: Scope | None) -> Result:
         known, parts = dict(self.relations), []
         for cte in node.args["with_"].expressions:
             only(cte, "this", "alias", "materialized")
             found = Queries(known, self.utf16).query(cte.this, outer)
             names = [item.name for item in cte.args["alias"].args.get("columns") or ()]
-            relation = _named(quoted(cte.alias), found, names)
-            parts.append(f"{relation.sql} ({_names(relation)}) AS ({found.sql})")
+            relation = named(quoted(cte.alias), found, names)
+            parts.append(f"{relation.sql} ({names_of(relation)}) AS ({found.sql})")
             known[fold(cte.alias)] = relation
         bare = node.copy()
         bare.set("with_", None)
         found = Queries(known, self.utf16).query(bare, outer)
         return replace(found, sql=f"WITH {', '.join(parts)} {found.sql}")
 
-    def _compound(self, node: Any, outer: _Scope | None) -> Result:
+    def _compound(self, node: Any, outer: Scope | None) -> Result:
         only(node, "this", "expression", "distinct", "order", "limit", "offset")
-        _refuse_limit(node)
+        refuse_limit(node)
         left, right = self.query(node.this, outer), self.query(node.expression, outer)
         if len(left.columns) != len(right.columns):
             raise NotTranslated("its parts have different numbers of columns")
         pairs = zip(left.columns, right.columns, strict=True)
-        columns = tuple((name, _merged(one, two)) for (name, one), (_, two) in pairs)
+        columns = tuple((name, merged(one, two)) for (name, one), (_, two) in pairs)
         word = {exp.Union: "UNION", exp.Except: "EXCEPT", exp.Intersect: "INTERSECT"}[type(node)]
         if node.args.get("distinct"):
-            _refuse_collations(value for _, value in (*left.columns, *right.columns))
+            refuse_collations(value for _, value in (*left.columns, *right.columns))
         else:
             word += " ALL"
         return self._ordered(Result(f"({left.sql}) {word} ({right.sql})", columns), node)
@@ -124,47 +73,29 @@ class Queries:
         order = node.args.get("order")
         if order is None:
             return found
-        relation = _named("ordered", found, [])
+        relation = named("ordered", found, [])
         names = {fold(name): value for name, value in relation.columns}
         terms = []
         for each in order.expressions:
             place = each.this
             if isinstance(place, exp.Literal) and not place.is_string and place.name.isdigit():
-                value = relation.columns[_ordinal(place.name, len(relation.columns))][1]
+                value = relation.columns[ordinal(place.name, len(relation.columns))][1]
             elif isinstance(place, exp.Column) and not place.table and fold(place.name) in names:
                 value = names[fold(place.name)]
             else:
                 raise NotTranslated("it orders a compound or distinct result by what isn't a column of it")
-            terms.append(self._term(each, value))
-        sql = f"SELECT * FROM ({found.sql}) AS ordered ({_names(relation)}) ORDER BY {', '.join(terms)}"
+            terms.append(term(each, value, utf16=self.utf16))
+        sql = f"SELECT * FROM ({found.sql}) AS ordered ({names_of(relation)}) ORDER BY {', '.join(terms)}"
         return replace(found, sql=sql)
-
-    def _term(self, ordered: Any, value: Value) -> str:
-        only(ordered, "this", "desc", "nulls_first")
-        direction = " DESC" if ordered.args.get("desc") else ""
-        return f"{self._sortable(value)}{direction} NULLS {'FIRST' if ordered.args.get('nulls_first') else 'LAST'}"
-
-    def _sortable(self, value: Value) -> str:
-        """An expression that sorts as SQLite does."""
-        if value.form == "null" or value.form in ("bytea", "boolean"):
-            return value.sql
-        if value.is_number:
-            return number(value).sql
-        if not value.is_text or self.utf16:
-            raise NotTranslated("it orders by values whose order isn't PostgreSQL's")
-        collation = value.collation or "BINARY"
-        if collation == "BINARY" and sorts_as_text(value):
-            return value.sql
-        return f'{collated(value, collation)} COLLATE "C"'
 
     # One SELECT
 
-    def _select(self, node: exp.Select, outer: _Scope | None) -> Result:
+    def _select(self, node: exp.Select, outer: Scope | None) -> Result:
         only(
             node,
             *("expressions", "from_", "joins", "where", "group", "having", "distinct", "order", "limit", "offset"),
         )
-        scope = _Scope(outer)
+        scope = Scope(outer)
         text_from = self._from(node, scope)
         scope.aliases = {fold(e.alias): e.this for e in node.expressions if isinstance(e, exp.Alias)}
         plain = self._expressions(scope)
@@ -181,12 +112,12 @@ class Queries:
         found = Result(" ".join(parts), tuple((name, _result(value)) for name, value in columns))
         if node.args.get("distinct"):
             only(node.args["distinct"])
-            _refuse_collations(value for _, value in columns)
-            _refuse_limit(node)
+            refuse_collations(value for _, value in columns)
+            refuse_limit(node)
             return self._ordered(found, node)
         return self._finished(found, node, scope, grouped, columns)
 
-    def _expressions(self, scope: _Scope) -> Expressions:
+    def _expressions(self, scope: Scope) -> Expressions:
         def column(name: str, table: str, in_quotes: bool) -> Value:
             return self._resolve(scope, name, table, in_quotes)
 
@@ -196,8 +127,8 @@ class Queries:
 
         return Expressions(column, query, self.utf16)
 
-    def _resolve(self, scope: _Scope, name: str, table: str, in_quotes: bool) -> Value:
-        here: _Scope | None = scope
+    def _resolve(self, scope: Scope, name: str, table: str, in_quotes: bool) -> Value:
+        here: Scope | None = scope
         while here is not None:
             found = self._lookup(here, name, table)
             if found is not None:
@@ -207,7 +138,7 @@ class Queries:
             return text_literal(name)
         raise NotTranslated(f"{name} is no column of what it reads")
 
-    def _lookup(self, scope: _Scope, name: str, table: str) -> Value | None:
+    def _lookup(self, scope: Scope, name: str, table: str) -> Value | None:
         sources = [s for s in scope.sources if not table or fold(s.alias) == fold(table)]
         found = [s.column(name) for s in sources if table or fold(name) not in s.hidden]
         values = [value for value in found if value is not None]
@@ -224,7 +155,7 @@ class Queries:
         finally:
             scope.open_aliases.discard(key)
 
-    def _projections(self, node: exp.Select, scope: _Scope, work: Expressions) -> list[tuple[str, Value]]:
+    def _projections(self, node: exp.Select, scope: Scope, work: Expressions) -> list[tuple[str, Value]]:
         columns: list[tuple[str, Value]] = []
         for each in node.expressions:
             star = each.this if isinstance(each, exp.Column) else each
@@ -238,7 +169,7 @@ class Queries:
         return columns
 
     @staticmethod
-    def _star(scope: _Scope, table: str) -> list[tuple[str, Value]]:
+    def _star(scope: Scope, table: str) -> list[tuple[str, Value]]:
         sources = [source for source in scope.sources if not table or fold(source.alias) == fold(table)]
         if not sources:
             raise NotTranslated("its star has nothing to stand for")
@@ -251,7 +182,7 @@ class Queries:
 
     # FROM
 
-    def _from(self, node: exp.Select, scope: _Scope) -> str:
+    def _from(self, node: exp.Select, scope: Scope) -> str:
         first = node.args.get("from_")
         if first is None:
             return ""
@@ -262,7 +193,7 @@ class Queries:
             parts.append(self._join(join, scope))
         return " ".join(parts)
 
-    def _relation(self, node: Any, scope: _Scope) -> str:
+    def _relation(self, node: Any, scope: Scope) -> str:
         """The text of one thing in FROM; adds it to the scope."""
         if isinstance(node, exp.Table):
             only(node, "this", "alias", "db")
@@ -276,15 +207,15 @@ class Queries:
             only(node, "this", "alias")
             found = self.query(node.this)
             alias = node.alias or f"query {len(scope.sources) + 1}"
-            relation = _named("", found, [])
-            scope.sources.append(_Source(alias, relation))
-            return f"({found.sql}) AS {quoted(alias)} ({_names(relation)})"
+            relation = named("", found, [])
+            scope.sources.append(FromItem(alias, relation))
+            return f"({found.sql}) AS {quoted(alias)} ({names_of(relation)})"
         else:
             raise NotTranslated("it reads from what isn't a table or query")
-        scope.sources.append(_Source(alias, relation))
+        scope.sources.append(FromItem(alias, relation))
         return f"{text_of} AS {quoted(alias)}"
 
-    def _join(self, join: exp.Join, scope: _Scope) -> str:
+    def _join(self, join: exp.Join, scope: Scope) -> str:
         before = list(scope.sources)
         relation = self._relation(join.this, scope)
         side = (join.args.get("side") or "").upper()
@@ -299,7 +230,7 @@ class Queries:
             return f"LEFT JOIN {relation} ON {' AND '.join(tests) or 'TRUE'}"
         return f"JOIN {relation} ON {' AND '.join(tests)}" if tests else f"CROSS JOIN {relation}"
 
-    def _using(self, join: exp.Join, scope: _Scope, before: list[_Source], work: Expressions) -> list[str]:
+    def _using(self, join: exp.Join, scope: Scope, before: list[FromItem], work: Expressions) -> list[str]:
         names = [item.name for item in join.args.get("using") or ()]
         new = scope.sources[-1]
         if (join.args.get("method") or "").upper() == "NATURAL":
@@ -321,17 +252,17 @@ class Queries:
     # GROUP BY, ORDER BY, LIMIT
 
     @staticmethod
-    def _group(group: Any, columns: list[tuple[str, Value]], scope: _Scope, work: Expressions) -> str:
+    def _group(group: Any, columns: list[tuple[str, Value]], scope: Scope, work: Expressions) -> str:
         only(group, "expressions")
         terms = []
         for each in group.expressions:
             if isinstance(each, exp.Literal) and not each.is_string and each.name.isdigit():
-                value = columns[_ordinal(each.name, len(columns))][1]
+                value = columns[ordinal(each.name, len(columns))][1]
             else:
                 value = work.value(each)
             if value.literal is not None or value.form in ("null", "other"):
                 raise NotTranslated("it groups by a constant, or by what can't be compared")
-            _refuse_collations([value])
+            refuse_collations([value])
             terms.append(value.sql)
         return ", ".join(terms)
 
@@ -339,7 +270,7 @@ class Queries:
         self,
         found: Result,
         node: exp.Select,
-        scope: _Scope,
+        scope: Scope,
         work: Expressions,
         columns: list[tuple[str, Value]],
     ) -> Result:
@@ -349,56 +280,15 @@ class Queries:
         for each in order.expressions if order is not None else ():
             place = each.this
             if isinstance(place, exp.Literal) and not place.is_string and place.name.isdigit():
-                value = columns[_ordinal(place.name, len(columns))][1]
+                value = columns[ordinal(place.name, len(columns))][1]
             else:
                 # An alias comes before a column here.
                 aliased = isinstance(place, exp.Column) and not place.table and fold(place.name) in scope.aliases
                 value = work.value(scope.aliases[fold(place.name)] if aliased else place)
             if value.literal is None and value.form != "null":
-                terms.append(self._term(each, value))
+                terms.append(term(each, value, utf16=self.utf16))
         sql = f"{found.sql} ORDER BY {', '.join(terms)}" if terms else found.sql
-        return replace(found, sql=sql + self._limit(node, scope))
-
-    @staticmethod
-    def _limit(node: exp.Select, scope: _Scope) -> str:
-        """LIMIT only where the order leaves no ties: which of equal rows come first is left open in both databases."""
-        parts = []
-        for word in ("limit", "offset"):
-            if (part := node.args.get(word)) is not None:
-                only(part, "expression")
-                if not isinstance(part.expression, exp.Literal) or not part.expression.name.isdigit():
-                    raise NotTranslated("LIMIT and OFFSET are translated for plain numbers only")
-                parts.append(f" {word.upper()} {part.expression.name}")
-        if parts and not _is_total(node, scope):
-            raise NotTranslated("LIMIT keeps rows that its order doesn't decide on")
-        return "".join(parts)
-
-
-def _is_total(node: exp.Select, scope: _Scope) -> bool:
-    order = node.args.get("order")
-    calls = (str(each.this).lower() for each in node.find_all(exp.Anonymous))
-    if order is None or len(scope.sources) != 1 or node.args.get("group") or AGGREGATES & set(calls):
-        return False
-    names = {fold(each.this.name) for each in order.expressions if isinstance(each.this, exp.Column)}
-    names -= {name for name, value in scope.aliases.items() if not (isinstance(value, exp.Column))}
-    return any(key <= names for key in scope.sources[0].relation.keys)
-
-
-def _refuse_limit(node: Any) -> None:
-    if node.args.get("limit") is not None or node.args.get("offset") is not None:
-        raise NotTranslated("LIMIT of a compound or distinct result keeps rows that its order may not decide on")
-
-
-def _refuse_collations(values: Iterable[Value]) -> None:
-    for value in values:
-        if value.collation not in ("", "BINARY"):
-            raise NotTranslated(f"it takes texts for equal by collation {value.collation}")
-
-
-def _ordinal(digits: str, count: int) -> int:
-    if not 1 <= int(digits) <= count:
-        raise NotTranslated("it names a column by a number that isn't there")
-    return int(digits) - 1
+        return replace(found, sql=sql + limit_of(node, scope))
 
 
 def _out(value: Value) -> str:
@@ -413,42 +303,3 @@ def _out(value: Value) -> str:
 def _result(value: Value) -> Value:
     found = number(value) if value.form == "boolean" and not value.stays else value
     return replace(found, explicit=False, literal=None)
-
-
-def _named(sql: str, found: Result, names: Sequence[str]) -> Relation:
-    """A query as a relation: its columns under their names, made distinct."""
-    if names and len(names) != len(found.columns):
-        raise NotTranslated("it names another number of columns than it has")
-    taken: set[str] = set()
-    columns = []
-    for place, (name, value) in enumerate(found.columns):
-        wanted = names[place] if names else name or f"column {place + 1}"
-        while fold(wanted) in taken:
-            wanted += ":1"
-        taken.add(fold(wanted))
-        columns.append((wanted, replace(value, sql=quoted(wanted))))
-    return Relation(sql, tuple(columns))
-
-
-def _names(relation: Relation) -> str:
-    return ", ".join(value.sql for _, value in relation.columns)
-
-
-def _merged(one: Value, two: Value) -> Value:
-    """One column of a compound."""
-    if "null" in (one.form, two.form):
-        return replace(two if one.form == "null" else one, affinity="?")
-    numbers = one.is_number and two.is_number and one.form != "boolean" != two.form
-    if not numbers and (one.form, one.conversion) != (two.form, two.conversion):
-        raise NotTranslated("its parts have columns of different types")
-    forms = {one.form, two.form}
-    form = one.form if len(forms) == 1 else next(f for f in ("double", "numeric", "bigint") if f in forms)
-    same = one.affinity == two.affinity
-    return replace(
-        one,
-        form=form,
-        kinds=one.kinds | two.kinds,
-        affinity=one.affinity if same else "?",
-        exact=one.exact and two.exact,
-        pg_collation=one.pg_collation or two.pg_collation,
-    )

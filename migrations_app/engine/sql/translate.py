@@ -16,7 +16,8 @@ from migrations_app.engine.source.sqlite_ddl import closing, fold, tokenize
 from migrations_app.engine.sql.names import Names
 from migrations_app.engine.sql.sql_expressions import Expressions
 from migrations_app.engine.sql.sql_parse import NotTranslated, parse
-from migrations_app.engine.sql.sql_select import Queries, Relation, quoted
+from migrations_app.engine.sql.sql_relations import Relation, quoted
+from migrations_app.engine.sql.sql_select import Queries
 from migrations_app.engine.sql.sql_values import Value, condition, text_literal
 
 __all__ = ["NotTranslated", "Scope", "expression", "view"]

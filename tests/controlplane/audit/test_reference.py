@@ -11,7 +11,9 @@ from controlplane.audit import errors, standalone
 from controlplane.audit.actions import ACTIONS
 from controlplane.audit.standalone import application_tag, body_digest, canonical, event_hash
 
-REFERENCE = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "audit.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "reference"
+REFERENCE = (DOCS / "audit.md").read_text(encoding="utf-8")
+BUNDLE = (DOCS / "evidence-bundle.md").read_text(encoding="utf-8")
 
 
 def test_example_of_the_reference_has_its_hash() -> None:
@@ -37,7 +39,7 @@ def test_every_error_and_finding_is_in_the_reference() -> None:
     codes += re.findall(r'report\([^,"]+, "([a-z_]+)"', source) + re.findall(r'return "([a-z_]+)", f', source)
     assert len(codes) >= 20
     for code in codes:
-        assert f"`{code}`" in REFERENCE
+        assert f"`{code}`" in REFERENCE + BUNDLE
 
 
 @pytest.mark.parametrize("name", [name for name, app in get_commands().items() if app == "controlplane.audit"])

@@ -13,7 +13,7 @@ RAISED = {"ServiceRefused", "Forbidden", "Refused", "Failed"}
 def codes(folder: str) -> set[str]:
     """First arguments of the errors that are raised, and `code=`, `error_code=` of results."""
     found = set()
-    for path in (ROOT / folder).glob("*.py"):
+    for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue

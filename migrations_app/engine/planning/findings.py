@@ -108,7 +108,7 @@ CATALOGUE: dict[str, Kind] = {
     "VIEW_NOT_CARRIED": Kind("A view that wasn't translated."),
     "TRIGGER_NOT_CARRIED": Kind("A trigger: listed with its source, not translated."),
     # An existing schema
-    "TABLE_MISSING_IN_TARGET": Kind("The target has no such table.", ("skip",)),
+    "TABLE_MISSING_IN_TARGET": Kind("The target has no such table, or none of its columns.", ("skip",)),
     "COLUMN_MISSING_IN_TARGET": Kind("The target's table has no such column.", ("skip_column",)),
     "COLUMN_WITHOUT_SOURCE": Kind("The target has a NOT NULL column without default that the source lacks.", ("skip",)),
     "CHOICE_DOES_NOT_FIT": Kind("Not every value fits the way that was chosen.", ("skip_rows",)),

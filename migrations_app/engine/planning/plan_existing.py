@@ -61,7 +61,7 @@ def plan_existing(
                 planned = _without_wide(source, match.source, planned, found_here, decisions, control)
             if rules is not None and planned.is_loaded:
                 planned = _under_rules(source, match, planned, found_here, decisions, rules, control)
-            tables.append(planned)
+            tables.append(_with_columns(planned, found_here, decisions))
         else:
             name = match.target.name if match.target else match.source.name
             tables.append(TablePlan(match.source.name, name, match.rule, (), match.source.key, (), match.reason))
@@ -104,6 +104,19 @@ def _table(
         objects=objects,
         reason=match.reason,
     )
+
+
+def _with_columns(planned: TablePlan, profile: TableProfile, decisions: Decisions) -> TablePlan:
+    """A table of which no column travels is left out: its rows would be empty ones."""
+    if not planned.is_loaded or planned.loaded_columns:
+        return planned
+    if profile.rows:
+        message = f"No column of {planned.name} is moved: its {profile.rows} row(s) have nowhere to go."
+        finding = Finding(
+            "TABLE_MISSING_IN_TARGET", REFUSE, message, planned.name, count=profile.rows, choices=("skip",)
+        )
+        decisions.ask(finding)
+    return replace(planned, rule=SKIP, objects=(), reason="the target has none of its columns")
 
 
 def _without_wide(

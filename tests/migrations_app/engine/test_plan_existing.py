@@ -452,3 +452,17 @@ def test_a_choice_may_name_what_only_the_target_has(tmp_path: Path) -> None:
     with pytest.raises(Refused) as refused:
         plan_into(path, needing, table("p", *columns), choices=(("ORPHANS@t.c", "not_valid"),))
     assert refused.value.code == "UNKNOWN_PLACE"
+
+
+def test_a_table_of_which_no_column_is_there_is_left_out_by_choice(tmp_path: Path, url: TargetUrl, look: Look) -> None:
+    script = """CREATE TABLE t(a INT); INSERT INTO t VALUES(NULL), (7); CREATE TABLE bare(a INT);
+                CREATE TABLE u(x INT); INSERT INTO u VALUES(1)"""
+    path = build(tmp_path / "t.db", script)
+    look.run("CREATE TABLE t(other bigint); CREATE TABLE bare(other bigint); CREATE TABLE u(x bigint)")
+    with open_source(path) as source:
+        plan, _profile = planned(source, url, MODE_EXISTING, [("COLUMN_MISSING_IN_TARGET@t.a", "skip_column")])
+    (found,) = plan.open_findings
+    assert (found.code, found.table, found.count) == ("TABLE_MISSING_IN_TARGET", "t", 2)
+    choices = [("COLUMN_MISSING_IN_TARGET@t.a", "skip_column"), ("TABLE_MISSING_IN_TARGET@t", "skip")]
+    plan, result = move(path, url, MODE_EXISTING, choices)
+    assert result.equal and {table.name: table.rule for table in plan.tables} == {"t": SKIP, "bare": SKIP, "u": LOAD}

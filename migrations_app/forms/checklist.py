@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import UploadedFile
 from migrations_app.forms.common import ReasonForm, Styled
 from migrations_app.models.checklist import Level, Prover
 from migrations_app.models.states import ItemState, Phase
-from migrations_app.services.checklist_file import OWNERS
+from migrations_app.services.checklist_file import COMMANDS, OWNERS
 from migrations_app.services.checklist_files import ENDINGS, MAX_BYTES, MAX_FILES
 
 OUTCOMES = (
@@ -95,12 +95,11 @@ class TemplateItemForm(Styled, forms.Form):
     prover = forms.ChoiceField(choices=PEOPLE, label="Proved by", initial=Prover.QA)
     owner = forms.ChoiceField(choices=list(OWNERS.items()), label="Owner", initial="qa")
     minutes = forms.IntegerField(label="Planned, minutes", min_value=1, max_value=1440, required=False)
-    command = forms.RegexField(
-        r"^[a-z][a-z0-9_]{1,62}$",
+    command = forms.ChoiceField(
+        choices=[("", "No command: people prove it"), *((purpose, purpose) for purpose in COMMANDS)],
         label="Proved by the command",
         required=False,
-        help_text="Optional. A purpose that the application names one of the operator's commands for: unit_tests, say. "
-        "Where it names none, people prove the item.",
+        help_text="What the application names for this purpose. Where it names none, people prove the item.",
     )
     reason = forms.CharField(
         label="Reason",

@@ -62,6 +62,11 @@ PURPOSES: dict[str, tuple[str, str]] = {
     "version": ("Says the application’s version", "A rehearsal counts for the same version only."),
     "before_stop": ("Before the stop", "A maintenance page, say."),
     "after_start": ("After the start", "Takes the maintenance page down."),
+    # Those that prove items of the checklist by their exit status: docs/reference/checklist.md.
+    "unit_tests": ("Runs its unit tests", "Proves an item of the checklist; QA does where none is named."),
+    "integration_tests": ("Runs its tests on PostgreSQL", "On a database of their own: it runs beside production."),
+    "pool_tests": ("Runs its tests of the pool", "As above."),
+    "own_check": ("Checks something of yours", "For an item that your team adds to its checklist."),
 }
 OFTEN_CHANGED = 100  # changes that one event tells; more are counted
 

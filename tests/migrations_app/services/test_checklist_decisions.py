@@ -431,3 +431,24 @@ def test_name_of_a_file_keeps_its_ending_and_loses_its_folders() -> None:
     assert checklist_files.clean_name("C:\\temp\\a b.png") == "a b.png"
     assert checklist_files.clean_name("...") == "file"
     assert len(checklist_files.clean_name("x" * 300 + ".png")) == 120
+
+
+def test_command_that_nobody_can_name_is_refused(stage: Stage) -> None:
+    own(stage)
+    item = {"code": "Q01", "phase": "prepare", "title": "Lint", "command": "rm_rf"}
+    with pytest.raises(ServiceRefused) as refused:
+        templates.add_item(actor=stage.who.qa, application=stage.application, number=1, item=item, reason="Try it.")
+    assert refused.value.code == "BAD_CHECKLIST"
+    templates.add_item(
+        actor=stage.who.qa,
+        application=stage.application,
+        number=1,
+        item={**item, "command": "own_check"},
+        reason="Ours.",
+    )
+    application = stage.application
+    application.commands = {"own_check": "yukyu-lint"}
+    application.save()
+    stage.plan.application = application
+    added = make.run(stage.plan, stage.who.ops).items.get(code="Q01")
+    assert (added.prover, added.step_name, added.command) == ("system", "own_checks", "own_check")

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from controlplane.people.models import SecondFactor
-from migrations_app.models import Approval, MigrationRun, RollbackRequest
-from migrations_app.models.states import ItemState, RunState
+from migrations_app.models import Approval, MigrationPlan, MigrationRun, RollbackRequest
+from migrations_app.models.states import ItemState, RunState, StepState
 from migrations_app.services.checklist import record_result
 from tests import factories as make
 from tests.journeys.accessibility import assert_accessible
@@ -21,16 +21,16 @@ PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 800}}
 
 
 @pytest.fixture
-def at_gate_4(at_gate_3: MigrationRun, who: make.People) -> MigrationRun:
+def at_gate_4(plan: MigrationPlan, who: make.People) -> MigrationRun:
     """Waits for lead, QA and ops; every item is proved."""
-    make.reach(
-        at_gate_3,
-        "gate_sign_off",
-        run_state=RunState.WAITING,
-        signers={"lead": who.lead, "ops": who.ops, "qa": who.qa},
-    )
-    make.people_passed(at_gate_3)
-    return MigrationRun.objects.get(pk=at_gate_3.pk)
+    make.rehearsed(plan, who.ops)
+    run = make.run(plan, who.ops)
+    signers = {"lead": who.lead, "ops": who.ops, "qa": who.qa}
+    make.reach(run, "gate_sign_off", state=StepState.PENDING, run_state=RunState.WAITING, signers=signers)
+    make.verified(run)
+    make.reality(run, dialect="postgresql")
+    make.people_passed(run)
+    return MigrationRun.objects.get(pk=run.pk)
 
 
 def _sign(page: Page, run: MigrationRun, reason: str) -> None:

@@ -28,6 +28,7 @@ class Row:
 
     data: what is sent; None: the page is opened. writes: it leaves an event in the trail when it is done.
     absent: whoever may not finds nothing there (404) instead of being told who can.
+    outside: what people of other applications find.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Row:
     data: Callable[[World], dict[str, Any]] | None = None
     writes: bool = True
     absent: bool = False
+    outside: str = "absent"
 
     @property
     def is_of_an_application(self) -> bool:
@@ -145,6 +147,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             scenes.draft,
             args=_none,
             data=lambda world: {"plan": world.plan.pk, "kind": "rehearsal"},
+            outside="status 400",  # the plan is none of those that can be chosen
         ),
         _action("submit", "submit a run for approval", DECIDERS, scenes.draft),
         _action("start", "start an approved run", ("ops",), scenes.approved),
@@ -266,7 +269,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
     ),
     "Oneself": (
         Row("theme", "switch the theme", (*SIGNED_IN, "anonymous"), scenes.loading, _none, _sent(), writes=False),
-        Row("logout", "sign out", SIGNED_IN, scenes.loading, _none, _sent(), writes=False),
+        Row("logout", "sign out", (*SIGNED_IN, "anonymous"), scenes.loading, _none, _sent(), writes=False),
         Row("second_factor", "add an authenticator", SIGNED_IN, scenes.loading, _none, _sent(do="begin"), writes=False),
         Row("mail_settings", "choose one's mails", SIGNED_IN, scenes.loading, _none, _sent(), writes=False),
         Row("audit_verify", "verify the trail", SIGNED_IN, scenes.loading, _none, _sent()),
@@ -281,8 +284,8 @@ ELSEWHERE = {
     "login_code": "after a right password; tests/migrations_app/views/test_second_factor.py",
     "healthz": "open to everyone; tests/monitoring_app/test_views.py",
     "readyz": "open to everyone, details for the token; tests/monitoring_app/test_views.py",
-    "run_certificate": "members; tests/migrations_app/views/test_every_page.py",
-    "run_bundle": "members; tests/migrations_app/views",
+    "run_certificate*": "members, once the run is over; tests/migrations_app/views",
+    "run_bundle": "members, once the run is over; tests/migrations_app/views",
     "run_file": "members; tests/migrations_app/views",
     "mail_again": "ops and leads of its application; tests/migrations_app/views",
     "application_new": "ops and superusers; tests/migrations_app/views/test_applications.py",

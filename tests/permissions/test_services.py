@@ -69,4 +69,4 @@ def test_everyone_is_refused_but_those_whom_the_table_names(scene: Scene) -> Non
             if found != wanted:
                 wrong.append(f"{row.name} by {person}: {found}, should be {wanted}")
             world.run.refresh_from_db()
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)

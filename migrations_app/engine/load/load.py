@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Fenced, FindingsRefused
 from migrations_app.engine.export.export_reader import Export
-from migrations_app.engine.load import clean, ddl, existing, sequences
+from migrations_app.engine.load import clean, ddl, existing, existing_fit, sequences
 from migrations_app.engine.load.build import analyze, build_objects
 from migrations_app.engine.load.load_rows import Loading, load_rows
 from migrations_app.engine.plan import MODE_CREATE, MovePlan
@@ -59,7 +59,7 @@ def _refuse_unfit(cursor: Cursor, plan: MovePlan) -> None:
     if plan.mode == MODE_CREATE:
         ddl.refuse_not_empty(cursor, plan)
     else:
-        existing.refuse_unfit(cursor, plan)
+        existing_fit.refuse_unfit(cursor, plan)
 
 
 def load_export(

@@ -10,9 +10,10 @@ from migrations_app.engine.errors import Cancelled
 from migrations_app.engine.side_process import Channel, SideProcess
 from migrations_app.engine.source.sqlite_source import Address, Source, open_again
 
-SMALL_BYTES = 16 << 20  # up to here the check takes less time than a process does to start
-# Each row is looked up in each index, here and there: with the usual 16 MB a check of 400 MB costs half as much again.
-CHECK_KIB = 48_000
+SMALL_BYTES = 32 << 20  # up to here the check takes hardly longer than a process does to start
+# Each row is looked up in each index, here and there: with the usual 16 MB a check of 400 MB costs a quarter more. With
+# a command that waits for it (90 MB) and its own interpreter (28 MB) this makes no more than 150 MB.
+CHECK_KIB = 32_000
 
 
 @contextlib.contextmanager

@@ -28,8 +28,6 @@ from migrations_app.management.headless.arguments import DEFAULT_JOBS, read_choi
 from migrations_app.management.headless.command import Job
 from migrations_app.management.headless.loading import discard_unfinished, load_under_lease, taken_back_on_failure
 from migrations_app.management.headless.planning import (
-    check_source,
-    plan_sound_source,
     plan_source,
     read_plan_file,
     refuse_changed,
@@ -46,7 +44,7 @@ def move_database(job: Job, options: dict[str, Any]) -> None:
     jobs = read_jobs(options)
     url = _target_if_needed(job, options)
     with snapshot(job, options["source"], must_rest=not options["plan_only"]) as (source, watched):
-        plan, profile = plan_sound_source(job, source, options, url)
+        plan, profile = plan_source(job, source, options, url)
         if options["plan_only"] or url is None:
             job.report.outcome = PLANNED
             return
@@ -120,7 +118,7 @@ def dump_sqlite_to_json(job: Job, options: dict[str, Any]) -> None:
     planning = {**options, "schema_mode": MODE_CREATE, "target_schema": "public", "choose": []}
     with snapshot(job, options["source"]) as (source, watched):
         taken = watched.fingerprint
-        plan, profile = plan_sound_source(job, source, planning, None)
+        plan, profile = plan_source(job, source, planning, None)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         with job.phase("export"):
             if options["single_file"]:
@@ -232,7 +230,6 @@ def verify_migration(job: Job, options: dict[str, Any]) -> None:
     """Compare the file with the target, by the plan that is kept there, a plan from a file, or one made anew."""
     url = read_target(options)
     with snapshot(job, options["source"]) as (source, watched):
-        check_source(job, source)
         if options["plan"] is not None:
             plan = read_plan_file(options["plan"])
             job.remark(f"Compared by the plan in {options['plan']}.")

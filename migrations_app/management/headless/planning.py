@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from migrations_app.engine.errors import EngineError, Failed, FindingsRefused, Refused
+from migrations_app.engine.errors import Failed, FindingsRefused, Refused
 from migrations_app.engine.load.existing_before import before_our_load, checks_aside
 from migrations_app.engine.plan import MODE_EXISTING, MovePlan, plan_from_document
 from migrations_app.engine.planning.plan_existing_rules import RowRules
@@ -30,7 +30,7 @@ _MAX_PLAN_BYTES = 256 << 20
 
 @contextlib.contextmanager
 def snapshot(job: Job, path: Path, *, must_rest: bool = False) -> Iterator[tuple[Source, Watched]]:
-    """The file, open in one read transaction, and what its bytes were at that moment. Not checked for damage yet.
+    """The file, open in one read transaction, and what its bytes were at that moment.
 
     In a rollback-journal mode writers wait until we are done. In WAL mode they don't: the snapshot is exact, but it is
     not what the file holds later. That is said; with `must_rest` it is refused (SOURCE_CHANGED).
@@ -45,6 +45,9 @@ def snapshot(job: Job, path: Path, *, must_rest: bool = False) -> Iterator[tuple
         if changed:
             job.remark(f"{path} is being written to: what is read is its state of this moment, not what comes later.")
             watched = watch(path, job.control)
+        # In a process of its own for the memory it takes; planning beside it would take as much again.
+        with job.phase("integrity"), checked_beside(source, job.control):
+            pass
         yield source, watched
 
 
@@ -73,28 +76,6 @@ def refuse_changed_after_all(job: Job, watched: Watched) -> None:
         refuse_changed(job, watched)
     except Refused as refused:
         raise Failed("SOURCE_CHANGED", refused.message, refused.hint) from None
-
-
-def check_source(job: Job, source: Source) -> None:
-    """Raises Refused CORRUPT."""
-    with job.phase("integrity"), checked_beside(source, job.control):
-        pass
-
-
-def plan_sound_source(
-    job: Job, source: Source, options: dict[str, Any], url: TargetUrl | None
-) -> tuple[MovePlan, Profile]:
-    """plan_source(), while SQLite checks the file. Raises Refused CORRUPT."""
-    with contextlib.ExitStack() as checked:
-        checked.enter_context(checked_beside(source, job.control))
-        planned = plan_source(job, source, options, url)
-        try:
-            with job.phase("integrity"):  # what is still to be waited for
-                checked.close()
-        except EngineError:
-            job.report.plan = None
-            raise
-    return planned
 
 
 def plan_source(job: Job, source: Source, options: dict[str, Any], url: TargetUrl | None) -> tuple[MovePlan, Profile]:

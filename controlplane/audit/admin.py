@@ -31,7 +31,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Nobody adds, changes or deletes here; the database would refuse it as well."""
 
     actions = None
-    list_per_page = 100
+    list_per_page = 50
     paginator = BoundedPaginator
     show_full_result_count = False
     sortable_by = ()

@@ -52,6 +52,7 @@ class VersionAdmin(OfATemplate):
 
 @admin.register(ChecklistItem)
 class ItemAdmin(ServicesRule):
+    heavy = ("evidence", "parts", "run__facts", "run__reality")
     list_display = ("code", "title", "run", "prover", "level", "looks", "changed_at")
     list_filter = ("state", "prover", "level", "phase")
     search_fields = ("code", "title", "=run__pk")

@@ -8,7 +8,7 @@ from django.utils.html import format_html
 
 from controlplane.registry.filters import OwnApplicationsFilter
 from migrations_app.admin.ruled import ServicesRule, state_column
-from migrations_app.models import Approval, Gate, RollbackRequest, SignOff
+from migrations_app.models import Approval, Certificate, Gate, RollbackRequest, SignOff
 
 
 @admin.register(Gate)
@@ -49,3 +49,13 @@ class SignOffAdmin(ServicesRule):
     list_display = ("run", "signed_at", "backup_kept_until", "plan_digest", "evidence_digest")
     search_fields = ("=run__pk",)
     list_select_related = ("run__application",)
+
+
+@admin.register(Certificate)
+class CertificateAdmin(ServicesRule):
+    heavy = ("content", "html", "pdf")
+    fields = ("run", "revision", "issued_at", "content_sha256", "html_sha256", "pdf_sha256")
+    list_display = ("run", "revision", "issued_at", "content_sha256")
+    search_fields = ("=run__pk", "run__application__name", "=content_sha256", "=pdf_sha256")
+    list_select_related = ("run__application",)
+    date_hierarchy = "issued_at"

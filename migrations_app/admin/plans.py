@@ -12,6 +12,7 @@ from migrations_app.models import Finding, MigrationPlan
 @admin.register(MigrationPlan)
 class PlanAdmin(ServicesRule):
     of = "application"
+    heavy = ("document", "profile")
     list_display = ("__str__", "looks", "author", "short_digest", "window_start", "window_end", "created_at")
     list_filter = ("state", ("application", OwnApplicationsFilter))
     search_fields = ("application__name", "=digest", "author__username")
@@ -23,6 +24,7 @@ class PlanAdmin(ServicesRule):
 @admin.register(Finding)
 class FindingAdmin(ServicesRule):
     of = "plan__application"
+    heavy = ("plan__document", "plan__profile")
     list_display = ("code", "severity", "table", "column", "count", "choice", "plan")
     list_filter = ("severity", "code", ("plan__application", OwnApplicationsFilter))
     search_fields = ("code", "table", "column")

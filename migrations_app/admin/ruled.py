@@ -25,17 +25,19 @@ class ServicesRule(admin.ModelAdmin):  # type: ignore[type-arg]
     """Read-only for everyone, superusers included; staff see the rows of their own applications.
 
     of: the way from a row to its application; '' where rows belong to none, and superusers alone see them.
+    heavy: fields that a list doesn't show and that may be large: a plan's document has every column of every table.
     """
 
     of = "run__application"
+    heavy: tuple[str, ...] = ()
     actions = ("export_csv",)
-    list_per_page = 50
+    list_per_page = 30
     paginator = BoundedPaginator
     show_full_result_count = False
     object_history_template = "admin/trail_history.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
+        rows = super().get_queryset(request).defer(*self.heavy)
         if request.user.is_superuser:
             return rows
         if not self.of:
@@ -60,7 +62,7 @@ class ServicesRule(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.action(description="Export as CSV")
     def export_csv(self, request: HttpRequest, queryset: QuerySet[Any]) -> StreamingHttpResponse:
         """The chosen rows, or with “select all” every row that the search and the filters found."""
-        return csv_of(queryset)
+        return csv_of(queryset, leave_out=self.heavy)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

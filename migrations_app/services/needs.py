@@ -17,7 +17,7 @@ from migrations_app.services.gates import gate_view
 
 # A verdict on a gate is kept for this long where its run has not changed: windows open and signatures expire by the
 # clock alone.
-VERDICT_SECONDS = 20
+VERDICT_SECONDS = 120
 _LEFT = (ItemState.OPEN, ItemState.STALE, ItemState.INCONCLUSIVE)
 # What the list doesn't read and may be large: a plan's document has every column of every table.
 HEAVY = ("plan__document", "plan__profile", "plan__choices", "reality", "facts")

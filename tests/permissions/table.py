@@ -26,7 +26,7 @@ LEADS = ("lead", "author")
 class Row:
     """One thing that can be done at an address. may: who can; everyone else is refused.
 
-    data: what is sent; None: the page is opened. writes: it leaves an event in the trail when it is done.
+    data: what is sent; None: the page is opened. writes: it leaves an event in the trail; None: now and then.
     absent: whoever may not finds nothing there (404) instead of being told who can.
     outside: what people of other applications find.
     """
@@ -37,7 +37,7 @@ class Row:
     scene: scenes.Scene
     args: Callable[[World], list[Any]] = lambda world: [world.run.pk]
     data: Callable[[World], dict[str, Any]] | None = None
-    writes: bool = True
+    writes: bool | None = True
     absent: bool = False
     outside: str = "absent"
 
@@ -271,9 +271,17 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         Row("theme", "switch the theme", (*SIGNED_IN, "anonymous"), scenes.loading, _none, _sent(), writes=False),
         Row("logout", "sign out", (*SIGNED_IN, "anonymous"), scenes.loading, _none, _sent(), writes=False),
         Row("second_factor", "add an authenticator", SIGNED_IN, scenes.loading, _none, _sent(do="begin"), writes=False),
-        Row("mail_settings", "choose one's mails", SIGNED_IN, scenes.loading, _none, _sent(), writes=False),
+        Row("mail_settings", "choose one's mails", SIGNED_IN, scenes.loading, _none, _sent(), writes=None),
         Row("audit_verify", "verify the trail", SIGNED_IN, scenes.loading, _none, _sent()),
-        Row("audit_export", "export the trail of one's own applications", SIGNED_IN, scenes.loading, _none, _sent()),
+        Row(
+            "audit_export",
+            "export the trail (and who has that right as an account)",
+            ("superuser",),
+            scenes.loading,
+            _none,
+            _sent(),
+            outside="no",
+        ),
     ),
 }
 ROWS = tuple(row for section in SECTIONS.values() for row in section)

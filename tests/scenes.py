@@ -16,6 +16,7 @@ from migrations_app.engine.target.target_url import parse_target_url
 from migrations_app.models import ChecklistItem, Gate, MigrationPlan, MigrationRun
 from migrations_app.models.states import ItemState, PlanState, RunState, StepState
 from migrations_app.services import checklist, checklist_items, checklist_templates
+from migrations_app.services.certificate.issue import issue_certificate
 from migrations_app.services.runs import submit_run
 from tests import factories as make
 from tests.servers import session_postgres
@@ -108,6 +109,9 @@ def _shots(at: Scenes) -> list[Shot]:
         Shot("08-verification", f"/runs/{at.done.pk}/verification/", person="chika"),
         Shot("08-verification-different", f"/runs/{at.different.pk}/verification/", person="chika"),
         Shot("09-evidence", f"/runs/{at.done.pk}/evidence/"),
+        Shot("09-certificate", f"/runs/{at.done.pk}/certificate/"),
+        Shot("09-certificate-back", f"/runs/{at.back.pk}/certificate/"),
+        Shot("09-mails", "/settings/mails/", person="ben"),
         Shot("10-applications", "/applications/"),
         Shot("10-application", "/applications/yukyu/"),
         Shot("10-application-new", "/applications/new/"),
@@ -281,6 +285,7 @@ def _signed_off(of: Application, who: make.People) -> MigrationRun:
     make.complete(run, minutes=140)
     make.people_passed(run)
     make.verified(run)
+    issue_certificate(run_id=run.pk, now=timezone.now())
     return run
 
 
@@ -289,6 +294,7 @@ def _rolled_back(of: Application, who: make.People) -> MigrationRun:
     make.reach(run, "check_application", state=StepState.FAILED, minutes=30, signers=_signers(who))
     now = timezone.now()
     MigrationRun.objects.filter(pk=run.pk).update(state=RunState.ROLLED_BACK, finished_at=now, up_since=now)
+    issue_certificate(run_id=run.pk, now=now)
     return run
 
 

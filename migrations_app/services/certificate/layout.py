@@ -217,9 +217,7 @@ def _waivers(content: Mapping[str, Any]) -> Section:
         for row in content["decisions"]["waivers"]
     )
     head = ("Item", "Level", "Waived by", "When", "Why")
-    said = () if rows else ("None: every mandatory item was proved or does not apply.",)
-    if not rows and content["outcome"] != "completed":
-        said = ("None.",)
+    said = () if rows else ("None.",)
     return Section("Waivers", said, table=_table(head, rows, (0.28, 0.12, 0.12, 0.2, 0.28)))
 
 

@@ -27,7 +27,13 @@ EVIDENCE: dict[str, dict[str, Any]] = {
         "driver": {"checked": True, "command": "yukyu-driver", "output": "2.9.11"},
     },
     "baseline": {"endpoints": [TIMES]},
-    "backup": {"bytes": 10, "sha256": "a" * 64, "restored_and_compared": True, "tables": {"employees": 41}},
+    "backup": {
+        "bytes": 10,
+        "sha256": "a" * 64,
+        "restored_and_checked": True,
+        "compared_with_source": "pages",
+        "tables": {"employees": 41},
+    },
     "export": {"manifest_sha256": "b" * 64, "tables": dict.fromkeys(make.TABLES, 1)},
     "stop_application": {
         "proof": {
@@ -72,7 +78,7 @@ WRONG = [
     ("baseline", "P21", ("endpoints", [{**TIMES, "failures": 1}]), "failed"),
     ("baseline", "P21", ("endpoints", []), "inconclusive"),
     ("backup", "P22", ("bytes", 0), "failed"),
-    ("backup", "P23", ("restored_and_compared", False), "inconclusive"),
+    ("backup", "P23", ("restored_and_checked", False), "inconclusive"),
     ("export", "P37", ("tables", {"employees": 1}), "failed"),
     ("export", "P37", ("tables", {}), "failed"),
     ("stop_application", "D01", ("proof", "lock_free", False), "failed"),

@@ -21,6 +21,7 @@ from migrations_app.models.states import (
     Strategy,
 )
 from migrations_app.services.advance import advance_run, goes_back
+from migrations_app.services.announcements import announce
 from migrations_app.services.checklist import create_items
 from migrations_app.services.errors import ServiceRefused, Stale
 from migrations_app.services.gaps import PRODUCTION, REHEARSAL, require_current, require_described
@@ -198,6 +199,7 @@ def _end(actor: Any, run: MigrationRun, offer: str, to: RunState, action: str, r
     now: datetime = timezone.now()
     with transaction.atomic():
         change_run(run, to, at=now, held_reason=reason.strip())
+        announce("run_finished", run, actor, {"reason": reason.strip()})
         record(
             action=action,
             actor=actor,

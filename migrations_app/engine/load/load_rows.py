@@ -33,7 +33,7 @@ from migrations_app.engine.target.target_url import TargetUrl
 
 DIRECT = True  # tests turn it off, to show that both ways load the same rows
 _BLOCK = 256 * 1024  # bytes gathered before they are handed to libpq
-_VALUE_REFUSED = ("22", "23")  # SQLSTATE classes: data exceptions, integrity constraints
+_VALUE_REFUSED = ("22", "23", "54")  # SQLSTATE classes: data exceptions, integrity constraints, limits of a row
 # Where a COPY failed, in the server's context: 'COPY t, line 3, column c: "value"'. The value is never read on.
 _AT = re.compile(r"^COPY .*?, line (\d+)(?:, column ([^:]*))?", re.MULTILINE)
 

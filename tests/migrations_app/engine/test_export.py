@@ -15,7 +15,6 @@ import pytest
 
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, EngineError, Failed, Refused
-from migrations_app.engine.export import export as export_module
 from migrations_app.engine.export import part_writer
 from migrations_app.engine.export.export import ExportResult, export_source, open_export
 from migrations_app.engine.planning.planning import check_plan_with_profile

@@ -93,7 +93,9 @@ class World:
 
     def sign(self, run: MigrationRun, code: str, name: str, role: str, **more: Any) -> None:
         run = self.fresh(run)
-        if code == "go" and not run.gates.get(code="go").approvals.exists():  # what people prove before the crossing is proved
+        if (
+            code == "go" and not run.gates.get(code="go").approvals.exists()
+        ):  # what people prove before the crossing is proved
             make.people_passed(run, "prepare", "go")
         sign_gate(
             **{

@@ -25,7 +25,7 @@ from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MODE_CREATE, MovePlan, plan_from_document
 from migrations_app.engine.planning.planning import check_plan_with_profile, make_plan
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target import lease
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from migrations_app.engine.verify.compare import verify

@@ -14,7 +14,7 @@ from typing import Any
 
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 
 CPU_SECONDS = 20
 MEMORY_BYTES = 2 << 30

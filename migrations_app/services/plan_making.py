@@ -26,7 +26,7 @@ from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.planning.plan_existing_rules import RowRules
 from migrations_app.engine.planning.planning import make_plan as plan_move
 from migrations_app.engine.source.integrity_beside import checked_beside
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.scratch import create_database, drop_database
 from migrations_app.engine.target.target import connect
 from migrations_app.engine.target.target import transaction as target_transaction

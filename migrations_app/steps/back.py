@@ -14,7 +14,7 @@ from migrations_app.engine.errors import EngineError, Failed
 from migrations_app.engine.hash_files import hash_file
 from migrations_app.engine.load import clean
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.application import StopApplication, prove_application

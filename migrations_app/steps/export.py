@@ -10,7 +10,7 @@ from migrations_app.engine.export.export import ExportResult, export_source
 from migrations_app.engine.plan import Finding
 from migrations_app.engine.planning.planning import check_plan_with_profile
 from migrations_app.engine.source.fingerprint import Fingerprint, fingerprint
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.models.states import OnLapse, Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult

@@ -10,7 +10,7 @@ from migrations_app.engine.errors import Refused
 from migrations_app.engine.export.export_reader import open_export
 from migrations_app.engine.load.load import load_export
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target import lease as target_lease
 from migrations_app.engine.target.outage import through_outages
 from migrations_app.engine.verify.compare import VerifyResult, verify

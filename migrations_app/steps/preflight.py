@@ -9,7 +9,7 @@ from migrations_app.applications.commands import run_command
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.planning.planning import check_plan
 from migrations_app.engine.source.integrity_beside import checked_beside
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import inspect_target
 from migrations_app.engine.verify import decrypt_sample
 from migrations_app.models.states import Phase, RunKind

@@ -27,7 +27,8 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.side_process import SideProcess
 from migrations_app.engine.source.integrity_beside import CHECK_KIB
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 
 _BLOCK = 1 << 20
 _SIDE_FILES = ("-wal", "-journal")

@@ -16,10 +16,12 @@ from migrations_app.engine.export.manifest import ExportFile
 from migrations_app.engine.export.source_lines import Block, PartReader
 from migrations_app.engine.profile.column_profile import TableProfile
 from migrations_app.engine.side_process import Channel
+from migrations_app.engine.source.address import Address
 from migrations_app.engine.source.cells import Row, encode_row
+from migrations_app.engine.source.opening import open_again
 from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.schema import SourceSchema
-from migrations_app.engine.source.sqlite_source import Address, Source, open_again
+from migrations_app.engine.source.sqlite_source import Source
 
 CHUNK_ROWS = 10_000
 CHUNK_BYTES = 4 << 20

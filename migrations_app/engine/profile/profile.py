@@ -12,12 +12,14 @@ from migrations_app.engine.profile.column_profile import Candidate, ColumnProfil
 from migrations_app.engine.profile.joined import joined
 from migrations_app.engine.profile.profile_columns import BatchColumn, Room, Tracker, looks_like_number
 from migrations_app.engine.side_process import Channel
+from migrations_app.engine.source.address import Address
 from migrations_app.engine.source.affinity import TEXT, affinity
+from migrations_app.engine.source.opening import open_again
 from migrations_app.engine.source.row_keys import key_names, row_key_text
 from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.schema import SourceTable
 from migrations_app.engine.source.source_batches import Batch, NeedsCare, careful_batches, quick_batches
-from migrations_app.engine.source.sqlite_source import Address, Source, open_again
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.source.table_parts import parts
 
 __all__ = [

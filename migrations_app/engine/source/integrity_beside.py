@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled
 from migrations_app.engine.side_process import Channel, SideProcess
-from migrations_app.engine.source.sqlite_source import Address, Source, open_again
+from migrations_app.engine.source.address import Address
+from migrations_app.engine.source.opening import open_again
+from migrations_app.engine.source.sqlite_source import Source
 
 SMALL_BYTES = 32 << 20  # up to here the check takes hardly longer than a process does to start
 # Each row is looked up in each index, here and there: with the usual 16 MB a check of 400 MB costs a quarter more. With

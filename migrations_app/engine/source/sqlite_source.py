@@ -9,11 +9,8 @@ process, because closing any other descriptor of it would drop this process's lo
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import stat
 import tempfile
-import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,47 +20,22 @@ from typing import Any
 
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, Failed, Refused
+from migrations_app.engine.source.address import Address, identity_of
 from migrations_app.engine.source.affinity import REAL, affinity
 from migrations_app.engine.source.cells import Cell, InvalidText, Row
 from migrations_app.engine.source.damage import describe_damage
+from migrations_app.engine.source.guards import authorize, load_schema
 from migrations_app.engine.source.row_keys import key_names, row_key_text
 from migrations_app.engine.source.row_ranges import Part, range_condition
 from migrations_app.engine.source.schema import SourceSchema, SourceTable
-from migrations_app.engine.source.source_copy import copy_with_journal
 from migrations_app.engine.source.sqlite_ddl import fold
-from migrations_app.engine.source.sqlite_errors import MAX_CELL_BYTES, corrupt, translate_error, truncated
+from migrations_app.engine.source.sqlite_errors import MAX_CELL_BYTES, corrupt, translate_error
 from migrations_app.engine.source.sqlite_schema import read_schema, virtual_shadows
 from migrations_app.engine.source.stand_ins import stand_in
 
 BUSY_SECONDS = 5.0
-_FEW_PAGES = 2000  # KiB
 _PROGRESS_STEPS = 200_000  # virtual machine steps between two looks at the stop flag: a few milliseconds
 _CODEC = {"UTF-8": "utf-8", "UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}
-_REFUSED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"})
-_PRAGMAS = frozenset(
-    {
-        "cache_size",
-        "cell_size_check",
-        "data_version",
-        "encoding",
-        "foreign_key_list",
-        "index_info",
-        "index_list",
-        "index_xinfo",
-        "integrity_check",
-        "journal_mode",
-        "mmap_size",
-        "page_count",
-        "page_size",
-        "query_only",
-        "quick_check",
-        "schema_version",
-        "table_info",
-        "table_xinfo",
-        "trusted_schema",
-        "user_version",
-    }
-)
 # Lines of integrity_check that speak of values, not of a damaged file: constraints that old rows break.
 _VALUE_LINES = ("NULL value in ", "CHECK constraint failed in ", "NUMERIC value in ", "TEXT value in ", "non-")
 
@@ -92,19 +64,6 @@ class _Tail:
         return f"{self.where}{self.order}{limit}"
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where an open file really is, and the path that people know it by."""
-
-    uri: str
-    shown: Path
-
-    @property
-    def path(self) -> Path:
-        """Of the file that SQLite has open: where a copy had to be recovered, the copy's."""
-        return Path(urllib.parse.unquote(self.uri.removeprefix("file:").partition("?")[0]))
-
-
 class Source:
     """An open SQLite file. Use as a context manager; `schema` is read once, at the start."""
 
@@ -127,12 +86,12 @@ class Source:
         with self._errors("reading the schema"):
             for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
                 connection.execute(f"PRAGMA {pragma}")
-            _load_schema(connection)  # before any pragma that would have SQLite parse it
+            load_schema(connection)  # before any pragma that would have SQLite parse it
             # Taken before our snapshot, so that is_alone() can tell whether somebody has committed since.
             self._wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
             self._version = self.data_version() if self._wal else 0
             connection.execute("BEGIN")
-            _load_schema(connection)
+            load_schema(connection)
             connection.execute("PRAGMA cache_size=-16000")
             self._shadows = virtual_shadows(connection)
             self.schema: SourceSchema = read_schema(connection)
@@ -261,7 +220,7 @@ class Source:
         other modes our read transaction lets nobody commit.
         """
         committed = self._wal and self.data_version() != self._version
-        return not committed and self.identity == identity == _identity(self.address.path)
+        return not committed and self.identity == identity == identity_of(self.address.path)
 
     def select(self, sql: str, parameters: Sequence[int | float | str | bytes | None] = ()) -> sqlite3.Cursor:
         """A SELECT of the engine's own under the same guards, for ready-made lines. Raises sqlite3.Error."""
@@ -379,26 +338,8 @@ class Source:
             for value, text in zip(row[::2], row[1::2], strict=True)
         )
 
-    def _authorize(
-        self, action: int, first: str | None, second: str | None, database: str | None, inner: str | None
-    ) -> int:
-        """Allow reading tables and a few pragmas. `inner` names the view or trigger that wants the access: never."""
-        if inner is not None:
-            return sqlite3.SQLITE_DENY
-        if action in (sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT, sqlite3.SQLITE_TRANSACTION):
-            return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_FUNCTION:
-            return sqlite3.SQLITE_DENY if (second or "").lower() in _REFUSED_FUNCTIONS else sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_PRAGMA:
-            name = (first or "").lower()
-            allowed = name in _PRAGMAS and (name not in ("journal_mode", "encoding") or second is None)
-            return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-        # R*Tree and FTS prepare their writes as soon as they are opened, and declaring any virtual table asks for
-        # the right to update sqlite_master. The file is open read-only, so no write ever runs.
-        if action in (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE):
-            declaring = action == sqlite3.SQLITE_UPDATE and first == "sqlite_master"
-            return sqlite3.SQLITE_OK if declaring or first in self._shadows else sqlite3.SQLITE_DENY
-        return sqlite3.SQLITE_DENY
+    def _authorize(self, action: int, first: str | None, second: str | None, _: str | None, inner: str | None) -> int:
+        return authorize(action, first, second, inner, self._shadows)
 
     def _must_stop(self) -> int:
         return 1 if self._control.stop.is_set() else 0
@@ -419,20 +360,6 @@ class Source:
                 f"{self.path}: {doing} compares text that isn't valid by a collation that only the application has.",
                 "Mend the text, or leave the table out with --exclude.",
             ) from None
-
-
-def _load_schema(connection: sqlite3.Connection) -> None:
-    """Make SQLite parse the schema. With trusted_schema off it refuses files whose indexes use, say, json_extract().
-
-    Then it is turned on: no function of the file's choosing has effects here, extensions being off.
-    """
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.DatabaseError as error:
-        if "unsafe use of" not in str(error):
-            raise
-        connection.execute("PRAGMA trusted_schema=ON")
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
 
 
 @contextmanager
@@ -495,131 +422,9 @@ def _order_by(table: SourceTable) -> str:
     return ", ".join(f"{quote_name(name)} COLLATE BINARY" for name in table.key)
 
 
-def _check_file(path: Path) -> None:
-    """Look at the file without opening it: a FIFO would block for ever. Raises Refused."""
-    try:
-        found = path.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise Refused("NOT_FOUND", f"There is no file {path}.", "Check the path.") from error
-    except (OSError, ValueError) as error:
-        raise Refused("UNREADABLE", f"{str(path)!r} can't be read.", "Check the path and its rights.") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise Refused("NOT_A_FILE", f"{path} is no ordinary file.", "Give the SQLite database file itself.")
-    if found.st_size == 0:
-        raise Refused("EMPTY_FILE", f"{path} has 0 bytes: there is nothing to move.", "Check the path.")
-    if not os.access(path, os.R_OK):
-        raise Refused("UNREADABLE", f"{path} can't be read by this user.", "Check its rights.")
-
-
-def _connect(path: Path) -> tuple[sqlite3.Connection, str]:
-    uri = f"file:{urllib.parse.quote(str(path))}?mode=ro"
-    connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False, cached_statements=16
-    )
-    return connection, uri
-
-
-def _open_at(path: Path, shown: Path, control: Control) -> Source:
-    identity = _identity(path)
-    connection, uri = _connect(path)
-    try:
-        source = Source(shown, connection, control, uri)
-    except UnicodeDecodeError:
-        # SQLite's complaint about its schema quotes a name that is no text, and sqlite3 fails to say it.
-        connection.close()
-        raise Refused(
-            "BAD_NAME",
-            f"{shown} holds a name or definition that isn't valid text.",
-            "Rename it in the source, or salvage the file with the sqlite3 shell's .recover.",
-        ) from None
-    except BaseException:
-        connection.close()
-        raise
-    source.identity = identity
-    return source
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """Which file the path names, whatever is in it; (0, 0) for none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return (0, 0)
-    return (found.st_dev, found.st_ino)
-
-
-def open_source(path: Path, control: Control | None = None) -> Source:
-    """Open a SQLite file for reading, in one read transaction that lasts as long as the Source.
-
-    A hot journal (the application died in a transaction) is rolled back in a scratch copy: the file itself stays as
-    it is. A file in WAL mode in a folder that we can't write to is read from a scratch copy too.
-    Raises Refused: NOT_FOUND, NOT_A_FILE, EMPTY_FILE, UNREADABLE, NOT_SQLITE, TRUNCATED, LOCKED, CORRUPT.
-    """
-    path = Path(os.path.abspath(path)) if "\0" not in str(path) else path
-    control = control or Control()
-    _check_file(path)
-    try:
-        source = _open_at(path, path, control)
-    except sqlite3.Error as error:
-        raise translate_error(path, error, "opening it") from error
-    except Refused as error:
-        if error.code != "UNREADABLE":
-            raise
-        return _open_copy(path, control)
-    pages = source.schema.page_count * source.schema.page_size
-    if source.schema.journal_mode != "wal" and path.stat().st_size < pages:
-        source.close()
-        raise truncated(path) or corrupt(path, "it is shorter than its header says")
-    return source
-
-
-def open_again(address: Address, control: Control) -> Source:
-    """A file that another process holds open, read from start to end: its pages are kept only shortly.
-
-    Whether both see the same snapshot, the other one says: Source.is_alone(). Raises as open_source() does.
-    """
-    try:
-        source = _open_at(address.path, address.shown, control)
-    except sqlite3.Error as error:
-        raise translate_error(address.shown, error, "opening it once more") from error
-    source.keep_pages(_FEW_PAGES)
-    return source
-
-
-def _open_copy(path: Path, control: Control) -> Source:
-    """Read a copy, made with its -journal or -wal, in which SQLite recovers what is unfinished."""
-    scratch = tempfile.TemporaryDirectory(prefix="causeway-recover-")
-    try:
-        copy = copy_with_journal(path, Path(scratch.name), control)
-        try:
-            recover = sqlite3.connect(copy, isolation_level=None, timeout=BUSY_SECONDS)
-            try:
-                _load_schema(recover)  # reads the first page, and so recovers what is unfinished
-            finally:
-                recover.close()
-        except sqlite3.Error as error:
-            raise translate_error(path, error, "recovering a copy") from error
-        source = _open_at(copy, path, control)
-    except BaseException:
-        scratch.cleanup()
-        raise
-    source.attach_scratch(scratch)
-    return source
-
-
 def rowid_is_key(table: SourceTable) -> bool:
     """Whether rows of the table are told apart by rowid alone (no declared primary key)."""
     return not table.key and not table.without_rowid
 
 
-__all__ = [
-    "MAX_CELL_BYTES",
-    "Address",
-    "Source",
-    "fold",
-    "open_again",
-    "open_source",
-    "quote_name",
-    "rowid_is_key",
-    "translate_error",
-]
+__all__ = ["MAX_CELL_BYTES", "Source", "fold", "quote_name", "rowid_is_key", "translate_error"]

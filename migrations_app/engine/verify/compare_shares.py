@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from migrations_app.engine.control import Control
 from migrations_app.engine.crew import Crew, Helper, lend_hand
 from migrations_app.engine.side_process import Channel
-from migrations_app.engine.source.sqlite_source import Address, Source, open_again
+from migrations_app.engine.source.address import Address
+from migrations_app.engine.source.opening import open_again
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target.target import Connection, application_name, cancelling, connect
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare_blocks import Share, rows_if_equal

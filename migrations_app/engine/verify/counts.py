@@ -8,7 +8,7 @@ from psycopg2 import sql
 
 from migrations_app.engine.control import Control
 from migrations_app.engine.plan import MovePlan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import connect, scalar, transaction
 from migrations_app.engine.target.target_url import TargetUrl
 

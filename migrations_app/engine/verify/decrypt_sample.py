@@ -10,7 +10,7 @@ from typing import Any
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import EncryptedColumn
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.verify.decrypt import CellOpener
 
 SAMPLE = 100  # cells of each column

@@ -17,7 +17,8 @@ from migrations_app.engine.export.export_reader import Export
 from migrations_app.engine.export.single_document import import_single_document, write_single_document
 from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING, SKIP, MovePlan
 from migrations_app.engine.source.fingerprint import Watched
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target import ledger
 from migrations_app.engine.target.outage import through_outages
 from migrations_app.engine.target.target import connect, inspect_target, transaction

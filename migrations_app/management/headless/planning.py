@@ -17,7 +17,8 @@ from migrations_app.engine.planning.planning import plan_with_profile
 from migrations_app.engine.profile.profile import Profile
 from migrations_app.engine.source.fingerprint import Fingerprint, Watched, watch
 from migrations_app.engine.source.integrity_beside import checked_beside
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target.target import connect, transaction
 from migrations_app.engine.target.target_catalog import read_schema
 from migrations_app.engine.target.target_schema import TargetSchema

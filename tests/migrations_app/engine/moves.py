@@ -15,7 +15,8 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.export.export import Export, export_source, open_export
 from migrations_app.engine.plan import LOAD, MODE_CREATE, ColumnPlan, MovePlan, ObjectPlan, TablePlan
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target import lease
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 

@@ -23,7 +23,8 @@ from migrations_app.engine.plan import MODE_CREATE, ColumnPlan, MovePlan, TableP
 from migrations_app.engine.planning.planning import check_plan, plan_with_profile
 from migrations_app.engine.profile.profile import Profile
 from migrations_app.engine.source.fingerprint import Fingerprint
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.back_again import Back, Form, Stored, affinity_class, is_sound, stored_rows

@@ -11,7 +11,7 @@ from typing import Any
 from migrations_app.engine.control import Control
 from migrations_app.engine.plan import MODE_CREATE, MovePlan
 from migrations_app.engine.planning.planning import make_plan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 
 
 def build(path: Path, script: str, rows: Iterable[tuple[str, Sequence[Any]]] = ()) -> Path:

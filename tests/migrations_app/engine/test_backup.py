@@ -21,7 +21,8 @@ from migrations_app.engine.backup.content import digest_content
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, Failed, Refused
 from migrations_app.engine.side_process import SideProcess
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 from tests.migrations_app.engine.artefacts import every_kind, execute
 from tests.migrations_app.engine.sqlite_files import hot_journal
 

@@ -14,7 +14,7 @@ from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.export.export import Export
 from migrations_app.engine.load.load import load_export
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export, make_plan, make_source

@@ -20,7 +20,7 @@ from migrations_app.engine.export.export import Export
 from migrations_app.engine.load import clean
 from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import LOAD, MODE_CREATE, EncryptedColumn, MovePlan, ObjectPlan, TablePlan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from migrations_app.engine.verify.compare import VerifyResult, verify
 from tests.migrations_app.engine.moves import (

@@ -16,7 +16,7 @@ from migrations_app.engine.plan import ColumnPlan
 from migrations_app.engine.side_process import SideProcess
 from migrations_app.engine.source import table_parts
 from migrations_app.engine.source.line_sql import export_line
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify import compare_shares
 from migrations_app.engine.verify.compare import verify

@@ -15,7 +15,7 @@ from migrations_app.engine.load import clean
 from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MODE_EXISTING, MovePlan
 from migrations_app.engine.planning.planning import make_plan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import connect, read_target_schema
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from migrations_app.engine.verify.compare import VerifyResult, verify

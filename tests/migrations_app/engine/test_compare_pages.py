@@ -13,7 +13,8 @@ from migrations_app.engine.backup import compare_pages, log_pages
 from migrations_app.engine.backup.compare_pages import PagesTask, judge
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 
 
 def make(path: Path, *pragmas: str, rows: int = 400) -> Path:

@@ -17,7 +17,7 @@ from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.planning.planning import plan_with_profile
 from migrations_app.engine.source.cells import encode_row
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.artefacts import execute

@@ -11,7 +11,7 @@ import pytest
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, Refused
 from migrations_app.engine.source.damage import find_damage
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from tests.migrations_app.engine.sqlite_files import build
 
 PAGE = 4096

@@ -15,7 +15,7 @@ from migrations_app.engine.load import clean
 from migrations_app.engine.load.existing import snapshot
 from migrations_app.engine.load.load import check_target, load_export
 from migrations_app.engine.plan import EMPTY_THEN_LOAD, MODE_EXISTING, Finding, MovePlan, ObjectPlan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.moves import PEOPLE, RUN, Look, held, make_export, make_plan, make_source

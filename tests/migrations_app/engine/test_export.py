@@ -19,7 +19,7 @@ from migrations_app.engine.export import part_writer
 from migrations_app.engine.export.export import ExportResult, export_source, open_export
 from migrations_app.engine.planning.planning import check_plan_with_profile
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from tests.migrations_app.engine.artefacts import every_kind, execute, plain_plan
 
 

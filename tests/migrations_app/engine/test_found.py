@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from migrations_app.engine.errors import Refused
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from tests.migrations_app.engine.random_databases import ODD_COLLATION, Database, Insert, RawText
 from tests.migrations_app.engine.round_trip import Target, there_and_back
 from tests.migrations_app.engine.test_property_export import exported_and_back

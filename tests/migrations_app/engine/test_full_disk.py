@@ -20,7 +20,7 @@ from migrations_app.engine.errors import Failed
 from migrations_app.engine.export.export import ExportResult, export_source, open_export
 from migrations_app.engine.export.single_document import write_single_document
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from tests.migrations_app.engine.artefacts import every_kind, plain_plan
 
 FEW = (0, 1, 13, 25, 37, 49)

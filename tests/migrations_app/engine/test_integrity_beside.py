@@ -11,7 +11,8 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, EngineError, Failed, Refused
 from migrations_app.engine.source import integrity_beside
 from migrations_app.engine.source.integrity_beside import checked_beside
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 from tests.migrations_app.engine.sqlite_files import build, hot_journal
 
 

@@ -19,7 +19,7 @@ from migrations_app.engine.export.export import Export
 from migrations_app.engine.load import clean
 from migrations_app.engine.load.load import LoadResult, check_target, load_export
 from migrations_app.engine.plan import Finding, MovePlan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target import lease
 from migrations_app.engine.target.pg_names import load_schema
 from migrations_app.engine.target.target_url import TargetUrl

@@ -19,7 +19,7 @@ import pytest
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import ColumnPlan, MovePlan, TablePlan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.pg_names import literal, quote
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from migrations_app.engine.verify.compare import VerifyResult, verify

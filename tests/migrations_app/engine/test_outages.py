@@ -15,7 +15,7 @@ from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, EngineError, Failed
 from migrations_app.engine.export.export import Export
 from migrations_app.engine.load.load import LoadResult, load_export
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target import lease, ledger, outage
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare import verify

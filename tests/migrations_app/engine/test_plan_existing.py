@@ -14,7 +14,7 @@ from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import EMPTY_THEN_LOAD, KEEP_TARGET, LOAD, MODE_EXISTING, SKIP, Finding, MovePlan
 from migrations_app.engine.planning.findings import CATALOGUE
 from migrations_app.engine.planning.planning import make_plan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import connect, read_target_schema
 from migrations_app.engine.target.target_digest import digest_of_schema
 from migrations_app.engine.target.target_schema import (

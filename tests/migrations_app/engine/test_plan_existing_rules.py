@@ -11,7 +11,7 @@ import pytest
 from migrations_app.engine.plan import MODE_EXISTING, SKIP, Finding, MovePlan
 from migrations_app.engine.planning.plan_existing_rules import RowRules
 from migrations_app.engine.planning.planning import make_plan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import connect, transaction
 from migrations_app.engine.target.target_catalog import read_schema
 from migrations_app.engine.target.target_url import TargetUrl

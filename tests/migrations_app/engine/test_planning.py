@@ -14,7 +14,7 @@ from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import SKIP, ColumnPlan, EncryptedColumn, MovePlan, ObjectPlan, plan_from_document
 from migrations_app.engine.planning.findings import CATALOGUE
 from migrations_app.engine.planning.planning import check_plan, make_plan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from tests.migrations_app.engine.sqlite_files import build, plan_file
 
 # Real databases for trying the engine with: none of them is part of the project.

@@ -22,9 +22,10 @@ from migrations_app.engine.profile.profile import Candidate, TableProfile, profi
 from migrations_app.engine.profile.profile_proofs import Blobs, Cells, Integers, Reals, Texts, proofs_for
 from migrations_app.engine.source import table_parts
 from migrations_app.engine.source.cells import Cell, InvalidText
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.source_batches import quick_batches
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.sqlite_source import Source
 from tests.migrations_app.engine.profile_by_cell import profile_by_cell
 from tests.migrations_app.engine.sqlite_files import build
 

@@ -14,7 +14,8 @@ from migrations_app.engine.export.export import export_source, open_export
 from migrations_app.engine.export.single_document import import_single_document, write_single_document
 from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.profile.profile import Profile
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 from tests.migrations_app.engine.random_databases import Database, databases
 from tests.migrations_app.engine.round_trip import planned, quick_fingerprint
 from tests.migrations_app.engine.test_property import choosers, few, many

@@ -24,8 +24,8 @@ from migrations_app.engine.errors import EngineError, Failed, Refused
 from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MODE_EXISTING, EncryptedColumn
 from migrations_app.engine.planning.planning import make_plan as plan_anew
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.source.source_copy import copy_with_journal
-from migrations_app.engine.source.sqlite_source import open_source
 from migrations_app.engine.target import lease, target
 from migrations_app.engine.target.target import connect, inspect_target, transaction
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url

@@ -10,7 +10,7 @@ from migrations_app.engine.errors import Cancelled, Refused
 from migrations_app.engine.export.export import open_export
 from migrations_app.engine.export.single_document import DocumentResult, import_single_document, write_single_document
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from tests.migrations_app.engine.artefacts import every_kind, execute, plain_plan
 
 

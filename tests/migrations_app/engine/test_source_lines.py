@@ -15,8 +15,9 @@ from migrations_app.engine.export.source_lines import PartReader
 from migrations_app.engine.planning.planning import check_plan_with_profile
 from migrations_app.engine.source import line_sql, table_parts
 from migrations_app.engine.source.cells import encode_row
+from migrations_app.engine.source.opening import open_again, open_source
 from migrations_app.engine.source.row_ranges import Part
-from migrations_app.engine.source.sqlite_source import Source, open_again, open_source
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.source.table_parts import parts
 from tests.migrations_app.engine.artefacts import every_kind, execute, plain_plan
 from tests.migrations_app.engine.test_export import export, snapshot

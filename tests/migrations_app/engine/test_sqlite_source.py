@@ -13,7 +13,7 @@ import pytest
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Cancelled, Refused
 from migrations_app.engine.source.cells import InvalidText
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from tests.migrations_app.engine.sqlite_files import build, hot_journal, unflushed_wal
 
 
@@ -74,7 +74,7 @@ def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_under_an_exclusive_lock_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("migrations_app.engine.source.sqlite_source.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("migrations_app.engine.source.opening.BUSY_SECONDS", 0.1)
     path = build(tmp_path / "locked.db", "CREATE TABLE t(v)")
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN EXCLUSIVE")

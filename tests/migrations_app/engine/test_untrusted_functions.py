@@ -13,7 +13,7 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.export.export import export_source
 from migrations_app.engine.export.export_reader import open_export
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from tests.migrations_app.engine.sqlite_files import build, plan_file
 
 SCHEMA = "CREATE TABLE t (a TEXT); CREATE INDEX by_path ON t (json_extract(a, '$.x'));"

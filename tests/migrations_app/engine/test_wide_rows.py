@@ -12,7 +12,7 @@ import pytest
 from migrations_app.engine.conversions.conversions import row_converter
 from migrations_app.engine.conversions.row_width import PAGE_ROOM, least_width
 from migrations_app.engine.plan import LOAD, MODE_EXISTING, SKIP, TablePlan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look, column
 from tests.migrations_app.engine.sqlite_files import build, plan_file

@@ -16,7 +16,7 @@ import psycopg2
 from migrations_app.engine.conversions.conversions import row_converter
 from migrations_app.engine.load import ddl
 from migrations_app.engine.plan import MovePlan, ObjectPlan
-from migrations_app.engine.source.sqlite_source import open_source
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.pg_names import in_schema, qualified, quote
 from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look

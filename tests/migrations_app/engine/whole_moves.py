@@ -14,7 +14,8 @@ from migrations_app.engine.planning.plan_existing_rules import RowRules
 from migrations_app.engine.planning.planning import plan_with_profile
 from migrations_app.engine.profile.profile import Profile
 from migrations_app.engine.source.fingerprint import fingerprint
-from migrations_app.engine.source.sqlite_source import Source, open_source
+from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target.target import connect, transaction
 from migrations_app.engine.target.target_catalog import read_schema
 from migrations_app.engine.target.target_url import TargetUrl

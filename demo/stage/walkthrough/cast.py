@@ -85,7 +85,7 @@ class Cast:
     def agree_rollback(self, name: str, run: MigrationRun) -> None:
         """The second person."""
         person = self[name]
-        form = person.get(f"/runs/{run.pk}/roll-back/").form("password", do="agree")
+        form = person.get(f"/runs/{run.pk}/roll-back/").form(do="agree")
         self._done(person.confirm(form, {"do": "agree"}), f"{name} agrees to roll run {run.pk} back")
 
     def _done(self, page: Page, what: str) -> None:

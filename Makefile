@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PINS := requirements.txt requirements-dev.txt demo/requirements.txt
 ARGS ?=
+# Test files side by side: most tests wait for a server, a browser or a process, so one more than there are cores.
+TEST_JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+SIDE_BY_SIDE := -n $(TEST_JOBS) --dist loadfile
 # Tests of what the target server's version matters to: run a second time on PostgreSQL 15 where there is one.
 PG15_BIN ?= /usr/lib/postgresql/15/bin
 PG15_TESTS := $(wildcard tests/migrations_app/engine)
@@ -42,11 +45,11 @@ demo: setup
 
 # --- what CI runs -----------------------------------------------------------------------------------
 test: lint browser
-	CAUSEWAY_NO_SKIPS=1 $(BIN)/python -m pytest -m "not chaos" -rs $(ARGS)
+	CAUSEWAY_NO_SKIPS=1 $(BIN)/python -m pytest -m "not chaos" -rs $(SIDE_BY_SIDE) $(ARGS)
 	@if [ -x $(PG15_BIN)/postgres ] && [ -n "$(PG15_TESTS)" ]; then \
 	    echo "again, on PostgreSQL 15: $(PG15_TESTS)"; \
 	    CAUSEWAY_NO_SKIPS=1 CAUSEWAY_TEST_PG=15 CAUSEWAY_TEST_PG_BINDIR=$(PG15_BIN) \
-	        $(BIN)/python -m pytest -m "not chaos" -rs $(PG15_TESTS); \
+	        $(BIN)/python -m pytest -m "not chaos" -rs $(SIDE_BY_SIDE) $(PG15_TESTS); \
 	else echo "no PostgreSQL 15 in $(PG15_BIN): its second run is left out"; fi
 
 lint: setup

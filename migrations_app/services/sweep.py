@@ -30,7 +30,8 @@ PROBE = "migrations_app.probe_reality"
 
 
 def sweep(*, now: datetime) -> dict[str, int]:
-    """One round; answers how many steps were reclaimed and how many bells were rung. Safe beside another sweep."""
+    """One round; answers how many steps were reclaimed, how many bells were rung for runs and plans, and how many
+    questions to hosts were asked. Safe beside another sweep."""
     reclaimed = sum(_tried(partial(reclaim_step, step_id=step_id, now=now)) for step_id in _lapsed(now))
     lapse_expired(now=now)
     remind_of_countersignatures(now=now)
@@ -43,8 +44,8 @@ def sweep(*, now: datetime) -> dict[str, int]:
         with transaction.atomic():
             doorbell.ring(MAKE_PLAN, plan.pk, plan.application.host_queue)
         rung += 1
-    rung += sweep_looks(now=now) + ring_for_stale(now=now)
-    return {"reclaimed": reclaimed, "rung": rung}
+    asked = sweep_looks(now=now) + ring_for_stale(now=now)
+    return {"reclaimed": reclaimed, "rung": rung, "asked": asked}
 
 
 def reclaim_step(*, step_id: int, now: datetime) -> bool:

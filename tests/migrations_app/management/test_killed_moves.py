@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine.export import export
+from migrations_app.engine.export import part_writer
 from tests.migrations_app.engine.fragile import database, text_of
 from tests.migrations_app.management.in_process import Moment, move
 from tests.migrations_app.management.running import (
@@ -93,7 +93,7 @@ MOMENTS: tuple[Moment, ...] = (
 def test_a_move_that_is_killed_ends_verified_by_the_same_command(
     tmp_path: Path, source: Path, target_url: str, monkeypatch: pytest.MonkeyPatch, moment: Moment
 ) -> None:
-    monkeypatch.setattr(export, "CHUNK_ROWS", 1000)
+    monkeypatch.setattr(part_writer, "CHUNK_ROWS", 1000)
     died = start(tmp_path, source, target_url, *moment)
     assert died.returncode == -signal.SIGKILL, died.stderr
     visible = ("public", "items") in everything_in(target_url)
@@ -106,7 +106,7 @@ def test_two_hundred_kills_at_seeded_points_lose_and_double_nothing(
     tmp_path: Path, source: Path, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CAUSEWAY_KILLS changes the number, CAUSEWAY_SEED the points."""
-    monkeypatch.setattr(export, "CHUNK_ROWS", 1000)
+    monkeypatch.setattr(part_writer, "CHUNK_ROWS", 1000)
     kills = int(os.environ.get("CAUSEWAY_KILLS", "200"))
     seed = random.Random(os.environ.get("CAUSEWAY_SEED", "1"))
     with database(postgres) as url:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
-from migrations_app.engine.export import export
+from migrations_app.engine.export import part_writer
 from tests.migrations_app.engine.fragile import crash, database, own_server, text_of
 from tests.migrations_app.management.in_process import MOMENTS, Moment, move_and_act
 from tests.migrations_app.management.running import fetch, shop
@@ -30,7 +30,7 @@ def fragile() -> Iterator[EmbeddedPostgres]:
 def test_a_move_ends_verified_though_the_target_restarted(
     tmp_path: Path, fragile: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, moment: Moment
 ) -> None:
-    monkeypatch.setattr(export, "CHUNK_ROWS", 1000)
+    monkeypatch.setattr(part_writer, "CHUNK_ROWS", 1000)
     path = shop(tmp_path / "a.sqlite", CUSTOMERS)
     with database(fragile) as url:
         done, acted = move_and_act(tmp_path, path, text_of(url), moment, lambda: crash(fragile, "immediate"))

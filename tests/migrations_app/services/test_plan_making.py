@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from controlplane.audit.models import AuditEvent
 from controlplane.embedded import EmbeddedPostgres
-from controlplane.registry.models import Host
 from migrations_app.models import MigrationPlan
 from migrations_app.services import plan_making
 from migrations_app.services.errors import Forbidden, ServiceRefused
@@ -220,8 +219,6 @@ def test_fault_of_ours_is_named_as_one_and_shows_nothing_of_itself(
 
 def test_plan_whose_workers_die_is_given_up_after_three(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = request_plan(actor=place.who.ops, application=place.application)
-    # Its host has just been heard of: the plan's is the only bell to ring.
-    Host.objects.update_or_create(name=place.application.host, defaults={"seen_at": timezone.now()})
     for _ in range(3):
         assert plan_making._claim(plan.pk) is not None  # and it dies
         assert not work_on_plan(plan_id=plan.pk), "another worker must not take it while its lease lasts"

@@ -66,6 +66,7 @@ class Crew(Generic[Job, Result]):
     ) -> None:
         self._queue, self._lock = deque(jobs), threading.Lock()
         self._do, self._done, self._wanted = do, done, wanted
+        self._open = 0  # jobs handed out whose end nobody has told of
 
     def run(self, control: Control, helpers: Sequence[Helper] = ()) -> None:
         """Raises what `do` raises here or there; Failed HELPER_DIED; Cancelled."""
@@ -73,11 +74,14 @@ class Crew(Generic[Job, Result]):
             run_threads([self._here, *map(self._beside, helpers)], control)
         else:
             self._here(control)
+        if self._queue or self._open:
+            raise AssertionError("a share of the work was not done")  # never: it would be missing without a word
 
     def _here(self, control: Control) -> None:
         while (job := self._take()) is not None:
             for result in self._do(job, control):
                 self._done(job, result)
+            self._over()
 
     def _beside(self, helper: Helper) -> Callable[[Control], None]:
         def work(control: Control) -> None:
@@ -90,6 +94,7 @@ class Crew(Generic[Job, Result]):
                     process.send(job)
                     while (result := process.receive()) is not _END:
                         self._done(job, result)
+                    self._over()
 
         return work
 
@@ -98,8 +103,13 @@ class Crew(Generic[Job, Result]):
             while self._queue:
                 job = self._queue.popleft()
                 if self._wanted(job):
+                    self._open += 1
                     return job
             return None
+
+    def _over(self) -> None:
+        with self._lock:
+            self._open -= 1
 
 
 class _End:

@@ -104,11 +104,7 @@ class SideProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()  # which ends it
-        try:
-            self._process.wait(_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._ended()
 
     def send(self, message: object) -> None:
         """Raises Failed HELPER_DIED."""
@@ -136,9 +132,17 @@ class SideProcess:
                 deadline = time.monotonic() + _PATIENCE_SECONDS
                 self.send(_Stop(self._control.stop_reason))
 
+    def _ended(self) -> int:
+        """Wait for its end, and see to it."""
+        try:
+            return self._process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
     def _died(self) -> Failed:
         self._control.checkpoint()
-        status = self._process.wait()
+        status = self._ended()
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
         return Failed("HELPER_DIED", f"A process that helped with the work ended {how}.", "Run it again to go on.")
 

@@ -135,13 +135,7 @@ def load_rows(export: Export, loading: Loading, *, jobs: int, control: Control) 
 
     Raises Fenced, Cancelled, Failed (VALUE_REFUSED, VALUE_UNFIT, TARGET_LOST, TARGET_FULL …).
     """
-    connection = loading.connect()
-    try:
-        with transaction(connection, "reading the ledger") as cursor:
-            done = ledger.chunks_done(cursor, loading.run_key)
-    finally:
-        connection.close()
-    work = _Work(export, loading.plan, done, control)
+    work = _Work(export, loading.plan, _done(loading), control)
     ways = {table.name: _way(export, loading, table) for table in loading.plan.tables if table.is_loaded}
 
     def worker(inner: Control) -> None:
@@ -158,17 +152,41 @@ def load_rows(export: Export, loading: Loading, *, jobs: int, control: Control) 
             connection.close()
 
     run_threads([worker] * max(1, jobs), control)
+    _make_lasting(loading)
+    _assert_complete(export, loading)
     return _count_loaded(loading)
 
 
 def _write_lazily(connection: Connection) -> None:
     """Let chunks be committed before they are on the server's disk: a crash that loses rows loses their ledger's entry.
 
-    Publishing commits as usual, and with that everything before it is on disk
+    What a pooler might hide from us, _assert_complete() sees once _make_lasting() has brought all of it to the disk
     (https://www.postgresql.org/docs/current/wal-async-commit.html).
     """
     with transaction(connection, "preparing to load") as cursor:
         cursor.execute("SET synchronous_commit = off")
+
+
+def _make_lasting(loading: Loading) -> None:
+    """A commit of the usual kind: with it everything before it is on the server's disk.
+
+    It must write something: a transaction that only takes a number isn't waited for.
+    """
+    connection = loading.connect()
+    try:
+        with transaction(connection, "bringing the rows to the disk") as cursor:
+            ledger.touch(cursor, loading.run_key)
+    finally:
+        connection.close()
+
+
+def _assert_complete(export: Export, loading: Loading) -> None:
+    """Every chunk is in. Where a crash took some back behind a pooler, the load goes on as after any outage."""
+    done = _done(loading)
+    for table in loading.plan.tables:
+        found = done.get(table.name, {})
+        if table.is_loaded and any(chunk.number not in found for chunk in export.chunks(table.name)):
+            raise Failed("TARGET_LOST", f"The target lost rows of {table.name} that it had taken in.", "Run it again.")
 
 
 def _load_chunk(connection: Connection, loading: Loading, way: _Way, chunk: ExportChunk, control: Control) -> int:
@@ -232,10 +250,14 @@ def _copy_failed(error: psycopg2.Error, plan: MovePlan, writer: LineWriter, stre
 
 
 def _count_loaded(loading: Loading) -> dict[str, int]:
+    done = _done(loading)
+    return {table.name: sum(done.get(table.name, {}).values()) for table in loading.plan.tables if table.is_loaded}
+
+
+def _done(loading: Loading) -> dict[str, dict[int, int]]:
     connection = loading.connect()
     try:
         with transaction(connection, "reading the ledger") as cursor:
-            done = ledger.chunks_done(cursor, loading.run_key)
+            return ledger.chunks_done(cursor, loading.run_key)
     finally:
         connection.close()
-    return {table.name: sum(done.get(table.name, {}).values()) for table in loading.plan.tables if table.is_loaded}

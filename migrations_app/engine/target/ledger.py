@@ -174,6 +174,11 @@ def chunks_done(cursor: Cursor, run_key: str) -> dict[str, dict[int, int]]:
     return done
 
 
+def touch(cursor: Cursor, run_key: str) -> None:
+    """Write the run's entry as it is."""
+    cursor.execute("UPDATE causeway.run SET state = state WHERE run_key = %s", (run_key,))
+
+
 def weight(cursor: Cursor, run_key: str) -> int:
     """A number that grows with every chunk and object that the target holds; 0 before the run has begun."""
     if not exists(cursor):

@@ -14,9 +14,11 @@ from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, EngineError, Failed
 from migrations_app.engine.export.export import Export
+from migrations_app.engine.load import load_rows
 from migrations_app.engine.load.load import LoadResult, load_export
 from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target import lease, ledger, outage
+from migrations_app.engine.target.pg_names import load_schema
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare import verify
 from tests.migrations_app.engine.faulty_wire import AFTER, BEFORE, LATE, FaultyWire
@@ -160,6 +162,61 @@ def test_without_the_ledger_a_chunk_whose_commit_was_unanswered_would_be_doubled
     with FaultyWire(url, moments["record_chunk"], AFTER) as wire, pytest.raises(Failed):
         load_over(wire, url, export)
     assert wire.broke.is_set()
+
+
+# --- rows that a crash took back, behind a pooler that kept our sessions ---------------------------------------------
+
+TAKEN_BACK = f"""DELETE FROM causeway.chunk WHERE source_table = 'city';
+                 DELETE FROM "{load_schema(RUN)}".city"""
+
+
+@pytest.fixture
+def crashes(monkeypatch: pytest.MonkeyPatch, look: Look) -> list[int]:
+    """Once: what a crash leaves of a chunk that was committed and not yet on the disk, neither rows nor an entry."""
+    crashes: list[int] = []
+    real = load_rows._make_lasting
+
+    def crash(loading: load_rows.Loading) -> None:
+        if not crashes:
+            crashes.append(1)
+            look.run(TAKEN_BACK)
+        real(loading)
+
+    monkeypatch.setattr(load_rows, "_make_lasting", crash)
+    return crashes
+
+
+def test_rows_that_the_target_lost_after_taking_them_in_are_loaded_again(
+    url: TargetUrl, export: Export, people_file: Path, look: Look, crashes: list[int]
+) -> None:
+    result = load(url, export)
+    assert crashes and result.outages == 1
+    assert_exact(url, people_file, look)
+
+
+def test_without_the_count_of_chunks_rows_that_were_lost_would_be_missed_only_by_a_foreign_key(
+    url: TargetUrl, export: Export, crashes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The defence switched off: proves that the test above would go red."""
+    monkeypatch.setattr(load_rows, "_assert_complete", lambda *_: None)
+    with pytest.raises(Failed, match="foreign_key"):
+        load(url, export)
+
+
+def test_the_last_commit_of_the_rows_is_one_that_waits_for_the_disk(
+    url: TargetUrl, export: Export, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that was committed before it lies then below what is flushed."""
+    seen: list[bool] = []
+    real = load_rows._assert_complete
+
+    def watched(*arguments: Any) -> None:
+        seen.append(look.value("SELECT pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn()") < 16_384)
+        real(*arguments)
+
+    monkeypatch.setattr(load_rows, "_assert_complete", watched)
+    load(url, export)
+    assert seen == [True]
 
 
 # --- sessions ended by somebody, a target out of reach --------------------------------------------------------------

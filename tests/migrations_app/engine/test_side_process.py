@@ -23,7 +23,7 @@ from migrations_app.engine.plan import Finding
 from migrations_app.engine.side_process import Channel, SideProcess
 from migrations_app.engine.source import table_parts
 from tests.migrations_app.engine.artefacts import every_kind, execute
-from tests.migrations_app.engine.test_export import export, snapshot
+from tests.migrations_app.engine.export.test_export import export, snapshot
 
 
 def echo(channel: Channel, control: Control, greeting: str) -> None:

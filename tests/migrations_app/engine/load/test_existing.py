@@ -18,8 +18,8 @@ from migrations_app.engine.plan import EMPTY_THEN_LOAD, MODE_EXISTING, Finding, 
 from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare import verify
+from tests.migrations_app.engine.load.test_load import kill_loader, run_loader, stop_at
 from tests.migrations_app.engine.moves import PEOPLE, RUN, Look, held, make_export, make_plan, make_source
-from tests.migrations_app.engine.test_load import kill_loader, run_loader, stop_at
 
 SCHEMA = """
 CREATE TABLE city (code text PRIMARY KEY, name text NOT NULL DEFAULT '?',

@@ -26,7 +26,7 @@ from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.source_batches import quick_batches
 from migrations_app.engine.source.sqlite_source import Source
-from tests.migrations_app.engine.profile_by_cell import profile_by_cell
+from tests.migrations_app.engine.profile.profile_by_cell import profile_by_cell
 from tests.migrations_app.engine.sqlite_files import build
 
 _STAMPS = "timestamp without time zone", "timestamp with time zone"

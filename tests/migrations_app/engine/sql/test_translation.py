@@ -12,7 +12,7 @@ import pytest
 from migrations_app.engine.plan import MovePlan, ObjectPlan
 from tests.migrations_app.engine import twins
 from tests.migrations_app.engine.moves import Look
-from tests.migrations_app.engine.random_sql import TABLE, RandomSql
+from tests.migrations_app.engine.sql.random_sql import TABLE, RandomSql
 from tests.migrations_app.engine.sqlite_files import build, plan_file
 
 SHOP = """

@@ -16,8 +16,8 @@ from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MovePlan, ObjectPlan
 from migrations_app.engine.target.pg_names import load_schema
 from migrations_app.engine.target.target_url import TargetUrl
+from tests.migrations_app.engine.load.test_load import assert_no_sessions, wait_for
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export, make_plan
-from tests.migrations_app.engine.test_load import assert_no_sessions, wait_for
 
 # What keeps the server busy, how it is seen there, and the object of the plan that does it.
 SLOW_INDEX = ObjectPlan("index", "slow", 'CREATE INDEX "slow" ON {schema}."person" (public.slow("name"))')

@@ -23,6 +23,7 @@ from migrations_app.engine.plan import LOAD, MODE_CREATE, EncryptedColumn, MoveP
 from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from migrations_app.engine.verify.compare import VerifyResult, verify
+from tests.migrations_app.engine.load.test_load import assert_no_sessions
 from tests.migrations_app.engine.moves import (
     RUN,
     Look,
@@ -33,7 +34,6 @@ from tests.migrations_app.engine.moves import (
     make_source,
     primary_key,
 )
-from tests.migrations_app.engine.test_load import assert_no_sessions
 
 PEOPLE = 500
 

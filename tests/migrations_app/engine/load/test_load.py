@@ -24,7 +24,7 @@ from migrations_app.engine.target import lease
 from migrations_app.engine.target.pg_names import load_schema
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare import verify
-from tests.migrations_app.engine.loader_process import POINTS
+from tests.migrations_app.engine.load.loader_process import POINTS
 from tests.migrations_app.engine.moves import PEOPLE, RUN, Look, held, make_export, make_plan, make_source
 
 COUNTS = {"city": 40, "person": PEOPLE, "note": 4}
@@ -246,11 +246,11 @@ def wait_for(look: Look, condition: str, seconds: float = 30) -> None:
 
 def run_loader(url: TargetUrl, export: Export, point: str, count: int, mode: str = "create") -> int:
     text = f"postgresql://{url.user}:{url.password}@{url.host}:{url.port}/{url.database}"
-    command = [sys.executable, "-m", "tests.migrations_app.engine.loader_process"]
+    command = [sys.executable, "-m", "tests.migrations_app.engine.load.loader_process"]
     done = subprocess.run(
         [*command, str(export.directory), mode, point, str(count)],
         env={**os.environ, "TARGET_DATABASE_URL": text},
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[4],
         capture_output=True,
         timeout=120,
         check=False,

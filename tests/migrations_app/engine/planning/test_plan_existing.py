@@ -371,10 +371,10 @@ def test_json_that_stays_as_it_is_is_no_finding(tmp_path: Path, url: TargetUrl, 
 
 def test_every_finding_of_an_existing_schema_is_named_by_a_test() -> None:
     here = Path(__file__)
-    planning = here.resolve().parents[3] / "migrations_app" / "engine" / "planning"
+    planning = here.resolve().parents[4] / "migrations_app" / "engine" / "planning"
     rooms = [path.read_text() for path in (*planning.glob("plan_existing*.py"), planning / "planning.py")]
     made = {code for room in rooms for code in re.findall(r'"([A-Z][A-Z_]{5,})"', room)} & set(CATALOGUE)
-    tests = "\n".join(path.read_text(encoding="utf-8") for path in here.parent.glob("test_*.py"))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in here.parents[1].rglob("test_*.py"))
     assert len(made) > 25
     assert sorted(code for code in made if not re.search(rf"\b{code}\b", tests)) == []
 

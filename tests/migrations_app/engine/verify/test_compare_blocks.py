@@ -23,8 +23,8 @@ from migrations_app.engine.verify.compare import verify
 from migrations_app.engine.verify.compare_blocks import rows_if_equal
 from migrations_app.engine.verify.printed_sql import printed_cells
 from tests.migrations_app.engine.artefacts import execute
+from tests.migrations_app.engine.load.test_copy_direct import TEXTS, export, load, path  # noqa: F401 - path is a fixture
 from tests.migrations_app.engine.moves import Look
-from tests.migrations_app.engine.test_copy_direct import TEXTS, export, load, path  # noqa: F401 - path is a fixture
 
 CONVERSIONS = [
     *(("int8_strict", "bigint"), ("bigint", "bigint"), ("integer", "integer"), ("smallint", "smallint")),

@@ -178,7 +178,7 @@ from pathlib import Path
 from migrations_app.engine import artefact_files
 from migrations_app.engine.export import part_writer
 from migrations_app.engine.control import Control
-from tests.migrations_app.engine import test_export
+from tests.migrations_app.engine.export import test_export
 import os, signal
 part_writer.CHUNK_ROWS = 7
 count, at = 0, int(sys.argv[3])

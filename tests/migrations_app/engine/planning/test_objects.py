@@ -18,7 +18,7 @@ from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.sqlite_files import build, plan_file
 from tests.migrations_app.engine.whole_moves import again, move
 
-ENGINE = Path(__file__).resolve().parents[3] / "migrations_app" / "engine" / "planning"
+ENGINE = Path(__file__).resolve().parents[4] / "migrations_app" / "engine" / "planning"
 ROOMS = (
     "typemap",
     "counted_times",
@@ -43,7 +43,7 @@ def objects(plan: MovePlan, kind: str, table: str = "t") -> list[ObjectPlan]:
 
 def test_every_finding_of_a_new_schema_is_named_by_a_test() -> None:
     made = {code for room in ROOMS for code in re.findall(r'"([A-Z][A-Z_]{5,})"', (ENGINE / f"{room}.py").read_text())}
-    tests = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parents[1].rglob("test_*.py"))
     assert len(made & set(CATALOGUE)) > 20
     assert sorted(code for code in made & set(CATALOGUE) if not re.search(rf"\b{code}\b", tests)) == []
 

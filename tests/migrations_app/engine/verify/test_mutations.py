@@ -24,9 +24,9 @@ from migrations_app.engine.target.pg_names import literal, quote
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
 from migrations_app.engine.verify.compare import VerifyResult, verify
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export
-from tests.migrations_app.engine.mutated_objects import OBJECTS, Kind
-from tests.migrations_app.engine.rich_source import CHOICES, make_rich_source
 from tests.migrations_app.engine.sqlite_files import plan_file
+from tests.migrations_app.engine.verify.mutated_objects import OBJECTS, Kind
+from tests.migrations_app.engine.verify.rich_source import CHOICES, make_rich_source
 
 TEMPLATE, COPY = "mutations_template", "mutations_copy"
 CONSEQUENCES = {"orphans", "sequence_behind", "sequence_changed"}  # of a changed row: true, and not what is asked here
@@ -269,6 +269,6 @@ def test_a_changed_object_is_found_and_nothing_else(moved: Moved, copied: Target
 
 
 def test_every_kind_of_difference_that_is_found_here_is_in_the_reference() -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "verification.md").read_text()
+    page = (Path(__file__).resolve().parents[4] / "docs" / "reference" / "verification.md").read_text()
     seen = {kind for _, expected in OBJECTS.values() for _, _, kind in expected}
     assert not {kind for kind in seen if f"`{kind}`" not in page}

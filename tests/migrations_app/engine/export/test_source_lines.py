@@ -20,7 +20,7 @@ from migrations_app.engine.source.row_ranges import Part
 from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.source.table_parts import parts
 from tests.migrations_app.engine.artefacts import every_kind, execute, plain_plan
-from tests.migrations_app.engine.test_export import export, snapshot
+from tests.migrations_app.engine.export.test_export import export, snapshot
 
 ODD = [
     *(None, 0, -1, 2**63 - 1, -(2**63), 7),

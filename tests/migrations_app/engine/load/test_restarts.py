@@ -14,8 +14,8 @@ from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.export.export import Export
 from tests.migrations_app.engine.fragile import crash, database, own_server, text_of
+from tests.migrations_app.engine.load.test_outages import COUNTS, assert_exact, export, load
 from tests.migrations_app.engine.moves import Look
-from tests.migrations_app.engine.test_outages import COUNTS, assert_exact, export, load
 
 __all__ = ["export"]  # a fixture
 

@@ -21,8 +21,8 @@ from migrations_app.engine.target import lease, ledger, outage
 from migrations_app.engine.target.pg_names import load_schema
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare import verify
-from tests.migrations_app.engine.faulty_wire import AFTER, BEFORE, LATE, FaultyWire
 from tests.migrations_app.engine.fragile import database, text_of
+from tests.migrations_app.engine.load.faulty_wire import AFTER, BEFORE, LATE, FaultyWire
 from tests.migrations_app.engine.moves import PEOPLE, RUN, Look, make_export, make_plan
 
 COUNTS = {"city": 40, "person": PEOPLE, "note": 4}

@@ -18,8 +18,8 @@ from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import connect, transaction
 from migrations_app.engine.target.target_catalog import read_schema
 from migrations_app.engine.target.target_url import TargetUrl
+from tests.migrations_app.engine.load.test_load import stop_at
 from tests.migrations_app.engine.moves import RUN, Look, held, make_export
-from tests.migrations_app.engine.test_load import stop_at
 
 SCHEMA = """
 CREATE TABLE city (code text PRIMARY KEY, name text NOT NULL);

@@ -98,6 +98,13 @@ class MigrationRun(models.Model):
         return f"run-{self.pk}"
 
 
+class StepQuerySet(models.QuerySet["RunStep"]):
+    def begun(self) -> StepQuerySet:
+        """Those that may have changed something: also one that waits to be done again. A skipped one did nothing."""
+        once = ~Q(state=StepState.PENDING) | Q(started_at__isnull=False)
+        return self.filter(once).exclude(state=StepState.SKIPPED)
+
+
 class RunStep(models.Model):
     """One step. The row is the queue: a worker claims it by a conditional update that raises `token`.
 
@@ -129,6 +136,8 @@ class RunStep(models.Model):
     error_hint = models.TextField(blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = StepQuerySet.as_manager()
 
     class Meta:
         ordering = ["run", "position"]

@@ -170,6 +170,9 @@ def ask_for_go_again(*, run: MigrationRun, now: datetime) -> None:
     Gate.objects.filter(run=run, code=GateCode.GO).update(state=GateState.CLOSED, decided_at=None)
     step = run.steps.get(name="gate_go")
     change_step(step, StepState.PENDING, finished_at=None, message="", evidence_digest="")
+    # Whoever was up in the meantime may have taken the maintenance page down.
+    for done in run.steps.filter(name="before_stop", state=StepState.SUCCEEDED):
+        change_step(done, StepState.PENDING, attempts=0, finished_at=None, message="")
     advance_run(run=run, now=now)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from controlplane.registry.models import Application, Membership, Role
 from migrations_app.models import MigrationRun
-from migrations_app.models.states import RunKind, RunState, StepState
+from migrations_app.models.states import RunKind, RunState
 from migrations_app.services.errors import Forbidden, ServiceRefused
 
 OPERATORS = (Role.OPS, Role.LEAD)
@@ -124,6 +124,7 @@ def _why_not_now(name: str, run: MigrationRun, states: tuple[RunState, ...]) -> 
 
 
 def _has_something_to_undo(run: MigrationRun) -> bool:
-    """After the stop the way out is a rollback, which starts the application again; a rehearsal's takes it down."""
-    begun = run.steps.filter(name__in=("stop_application", "create_scratch")).exclude(state=StepState.PENDING)
+    """After the stop the way out is a rollback, which starts the application again; a rehearsal's takes it down.
+    Before it, a maintenance page may be up."""
+    begun = run.steps.begun().filter(name__in=("before_stop", "stop_application", "create_scratch"))
     return run.switched_at is not None or begun.exists()

@@ -10,7 +10,7 @@ from django.utils import timezone
 from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import EngineError
 from migrations_app.models import MigrationRun
-from migrations_app.models.states import Price, RunKind, StepState
+from migrations_app.models.states import Price, RunKind
 from migrations_app.services.schedule import rollback_seconds
 from migrations_app.steps.workplace import target_url_of
 
@@ -32,7 +32,7 @@ def price_of(run: MigrationRun) -> PriceTag:
     """Look at what was done, and after the switch ask the target what has changed since."""
     seconds = rollback_seconds(run)
     now = timezone.now()
-    done = set(run.steps.exclude(state=StepState.PENDING).values_list("name", flat=True))
+    done = set(run.steps.begun().values_list("name", flat=True))
     if run.kind == RunKind.REHEARSAL or "stop_application" not in done:
         return PriceTag(Price.R0, 0, {}, seconds, "Nothing is lost: the application was not touched.", 1, now)
     if "switch_configuration" not in done:

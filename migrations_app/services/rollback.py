@@ -235,7 +235,7 @@ def _create_steps(run: MigrationRun) -> None:
 
 
 def _begun(run: MigrationRun) -> set[str]:
-    return set(run.steps.exclude(state__in=["pending", "skipped"]).values_list("name", flat=True))
+    return set(run.steps.begun().values_list("name", flat=True))
 
 
 def _require_rows(tag: PriceTag, rows_typed: int | None) -> None:

@@ -10,14 +10,15 @@ from django.db import transaction
 from controlplane.audit.trail import record
 from controlplane.registry.models import Membership
 from migrations_app.models import Approval, Gate, MigrationRun
-from migrations_app.models.states import ApprovalState, GateCode, GateState, StepState
+from migrations_app.models.states import ApprovalState, GateCode, GateState, RunState
 from migrations_app.services.announcements import announce
 from migrations_app.services.evidence import digest_of, evidence_of, what_changed
 from migrations_app.services.transitions import touch_run
 
 _SAID_AT_MOST = 3
-# Go is used up once one of these has begun: from there on the application is touched.
-_GO_IS_FOR = ("before_stop", "stop_application")
+# Go is used up once this has begun. What is done before it (a maintenance page) doesn't use it up: a run that was held
+# there over night must not stop the application in the morning.
+_GO_IS_FOR = "stop_application"
 
 
 def expiry_of(gate: Gate, now: datetime) -> datetime:
@@ -81,19 +82,23 @@ def lapse_expired(*, now: datetime) -> None:
 
 
 def go_is_over(run: MigrationRun, now: datetime) -> bool:
-    """Whether the run passed gate 2 but has not touched the application yet, and a signature of go is out of date.
+    """Whether the run passed gate 2 but has not begun to stop the application, and a signature of go is out of date.
 
     A run that is held, or whose workers are down, between go and stop must not stop the application hours later.
     """
+    if run.state != RunState.RUNNING:
+        return False
     used = Approval.objects.filter(gate__run=run, gate__code=GateCode.GO, state=ApprovalState.CONSUMED)
     if not used.filter(expires_at__lte=now).exists():
         return False
-    return not run.steps.filter(name__in=_GO_IS_FOR).exclude(state=StepState.PENDING).exists()
+    return not run.steps.begun().filter(name=_GO_IS_FOR).exists()
 
 
 def lapse_go(*, run: MigrationRun, now: datetime) -> None:
     """End the signatures of go although they passed the gate, which then is asked again. Call inside a transaction."""
     reason = "Go was not used in time: the application had not been stopped. It must be signed again."
+    if run.steps.begun().filter(name="before_stop").exists():
+        reason += " What is done before the stop was done (a maintenance page may be up), and is done again after it."
     used = Approval.objects.filter(gate__run=run, gate__code=GateCode.GO, state=ApprovalState.CONSUMED)
     for approval in used.select_related("gate__run__application"):
         Approval.objects.filter(pk=approval.pk).update(state=ApprovalState.LAPSED, ended_at=now, ended_reason=reason)

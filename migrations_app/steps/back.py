@@ -17,7 +17,7 @@ from migrations_app.engine.source.fingerprint import fingerprint
 from migrations_app.engine.source.opening import open_source
 from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
-from migrations_app.steps.application import StopApplication, prove_application
+from migrations_app.steps.application import AfterStart, StopApplication, prove_application
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
 
 # Reasons for which the target can't be asked; the way back works all the same.
@@ -226,6 +226,13 @@ class BackCheck(Step):
 
     def run(self, context: StepContext) -> StepResult:
         return StepResult("succeeded", "endpoints green, counts equal", evidence=prove_application(context, "sqlite"))
+
+
+class BackAfterStart(AfterStart):
+    """What was done before the stop (a maintenance page) is undone on the way back too."""
+
+    name = "back_after_start"
+    phase = Phase.ROLLBACK
 
 
 class BackCleanTarget(Step):

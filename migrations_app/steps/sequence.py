@@ -69,6 +69,7 @@ _STEPS: dict[str, Step] = {
         back.BackSwitchConfiguration(),
         back.BackStart(),
         back.BackCheck(),
+        back.BackAfterStart(),
         back.BackCleanTarget(),
         rehearsing.BackTearDown(),
     )
@@ -151,6 +152,8 @@ def rollback_sequence(kind: str, done: set[str]) -> tuple[StepSpec, ...]:
         if "switch_configuration" in done:
             names.append("back_switch_configuration")
         names += ["back_start", "back_check"]
+    if "before_stop" in done:
+        names.append("back_after_start")
     names.append("back_clean_target")
     return tuple(_spec(name) for name in names)
 

@@ -176,6 +176,8 @@ TINY_FAULT = "{fault}"
 """
         for role in ("web", "worker")
     )
+    for name, tool in (("page_up", "touch"), ("page_down", "rm")):
+        commands += f'[commands.{name}]\nargv = ["{tool}", "{folder / "maintenance.html"}"]\ncwd = "{folder}"\n'
     path = folder / "operator.toml"
     path.write_text(f'[roots]\nfiles = ["{folder}"]\nhosts = []\n{commands}')
     path.chmod(0o600)

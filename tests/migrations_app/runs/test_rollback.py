@@ -126,6 +126,18 @@ def test_rollback_before_the_stop_leaves_the_application_alone(world: World) -> 
     assert tables_in_target(world) == []
 
 
+def test_rollback_takes_the_maintenance_page_down_again(world: World) -> None:
+    page = world.folder / "maintenance.html"
+    world.application.commands = {"before_stop": "page_up", "after_start": "page_down"}
+    world.application.save()
+    run = world.drive_through(signed_go(world), "load")
+    assert page.exists()
+    ask(world, run)
+    run = world.drive(run)
+    assert run.state == "rolled_back", run.held_reason
+    assert not page.exists()
+
+
 def test_rows_written_since_the_switch_leave_only_as_two_people_confirmed_them(world: World) -> None:
     run = world.drive(signed_go(world))
     assert run.state == "waiting", run.held_reason

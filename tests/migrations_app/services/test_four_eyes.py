@@ -18,6 +18,9 @@ from migrations_app.models.states import GateState, RunState, StepState
 from migrations_app.services import gates
 from migrations_app.services.checklist import record_result
 from migrations_app.services.execution import claim_step
+from migrations_app.services.permissions import offers
+from migrations_app.services.price import price_of
+from migrations_app.services.rollback import preview_rollback
 from migrations_app.services.signature_record import signature_record
 from migrations_app.services.signatures import lapse_expired
 from tests.migrations_app.services.conftest import Stage
@@ -169,11 +172,57 @@ def test_go_that_was_not_used_in_time_is_asked_again_instead_of_stopping_the_app
     assert claim_step(run_id=run.pk, holder="in time", now=timezone.now()) is not None
 
 
+def _do(run: MigrationRun, name: str) -> None:
+    """The step is claimed in time and succeeds."""
+    step = claim_step(run_id=run.pk, holder="in time", now=timezone.now())
+    assert step is not None and step.name == name
+    RunStep.objects.filter(pk=step.pk).update(state=StepState.SUCCEEDED, finished_at=timezone.now())
+
+
+def test_go_is_asked_again_when_only_the_maintenance_page_was_put_up_in_time(stage: Stage) -> None:
+    """Held between the two over night: in the morning the application must not be stopped on yesterday's word."""
+    run = _passed_go(stage)
+    _do(run, "before_stop")
+    assert claim_step(run_id=run.pk, holder="late", now=timezone.now() + timedelta(hours=73)) is None
+    run.refresh_from_db()
+    assert run.state == RunState.WAITING
+    assert run.steps.get(name="stop_application").started_at is None
+    gate = stage.gate(run, "go")
+    assert all(
+        "a maintenance page may be up" in ended for ended in gate.approvals.values_list("ended_reason", flat=True)
+    )
+    stage.sign(gate, "lead", "lead")
+    stage.sign(gate, "ops", "ops")
+    _do(run, "before_stop")  # once more: someone may have taken the page down
+    _do(run, "stop_application")
+
+
+def test_run_with_its_maintenance_page_up_is_rolled_back_and_not_just_given_up(stage: Stage) -> None:
+    run = _passed_go(stage)
+    _do(run, "before_stop")
+    MigrationRun.objects.filter(pk=run.pk).update(state=RunState.HELD)
+    run.refresh_from_db()
+    assert not offers(stage.who.ops, run)["fail"].allowed
+    assert preview_rollback(run) == ["After the start", "Clean the target"]
+    assert price_of(run).price == "R0"
+
+
 def test_go_that_was_used_is_not_asked_again(stage: Stage) -> None:
     run = _passed_go(stage)
+    _do(run, "before_stop")
     assert claim_step(run_id=run.pk, holder="in time", now=timezone.now()) is not None
-    RunStep.objects.filter(run=run, name="before_stop").update(state=StepState.SUCCEEDED)
+    # A stop that was cut short and is to be done again has touched the application: it is down, or half down.
+    run.steps.filter(name="stop_application").update(state=StepState.PENDING)
     assert claim_step(run_id=run.pk, holder="later", now=timezone.now() + timedelta(hours=100)) is not None
+
+
+def test_stop_that_was_cut_short_is_priced_and_undone_as_a_stop(stage: Stage) -> None:
+    run = _passed_go(stage)
+    _do(run, "before_stop")
+    assert claim_step(run_id=run.pk, holder="in time", now=timezone.now()) is not None
+    run.steps.filter(name="stop_application").update(state=StepState.PENDING)
+    assert price_of(run).price == "R1"
+    assert "Start the application on SQLite" in preview_rollback(run)
 
 
 def test_refusal_ends_the_others_signatures_and_names_who_refused_and_why(stage: Stage) -> None:

@@ -54,7 +54,7 @@ def _dsn(url: str) -> dict[str, Any]:
     to them; a password file of this process's user doesn't."""
     parts = urlsplit(url)
     given = parse_qs(parts.query)
-    tls = {name: given[name][-1] for name in ("sslmode", "sslrootcert") if name in given}
+    tls: dict[str, Any] = {name: given[name][-1] for name in ("sslmode", "sslrootcert") if name in given}
     return {
         **tls,
         "passfile": "/dev/null",

@@ -40,6 +40,7 @@ __all__ = [
     "blocking_items",
     "create_items",
     "derive_items",
+    "phases_before",
     "prove_items",
     "record_result",
     "reopen_item",
@@ -62,12 +63,15 @@ def blocking_items(run: MigrationRun, gate_code: str) -> list[ChecklistItem]:
 
     Gate 1 asks for the plan alone. Items of the way back stand against no gate.
     """
-    if gate_code not in _LAST_PHASE:
-        return []
-    order = list(Phase)
-    phases = order[: order.index(_LAST_PHASE[gate_code]) + 1]
+    phases = phases_before(gate_code)
     items = run.items.filter(level=Level.MANDATORY, phase__in=phases).exclude(state__in=sorted(FINE))
-    return list(items)
+    return list(items) if phases else []
+
+
+def phases_before(gate_code: str) -> list[Phase]:
+    """The phases whose items a gate waits for; none for gate 1."""
+    order = list(Phase)
+    return order[: order.index(_LAST_PHASE[gate_code]) + 1] if gate_code in _LAST_PHASE else []
 
 
 def record_result(

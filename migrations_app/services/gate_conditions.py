@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from migrations_app.models import Gate, MigrationPlan, MigrationRun
 from migrations_app.models.states import GateCode, ItemState, RunKind, RunState, StepState
-from migrations_app.services.checklist import blocking_items
+from migrations_app.services.checklist import PROVERS, blocking_items
 from migrations_app.services.gaps import why_outdated
+from migrations_app.services.permissions import who_can
 
 
 def missing_conditions(gate: Gate, now: datetime | None = None) -> tuple[str, ...]:
@@ -76,6 +77,13 @@ def _steps_before(gate: Gate) -> list[str]:
 
 
 def _items(run: MigrationRun, gate: Gate) -> list[str]:
-    """Failed ones first: they are what stands against the gate most."""
+    """Failed ones first: they are what stands against the gate most. What people prove names those who can."""
     items = sorted(blocking_items(run, gate.code), key=lambda item: item.state != ItemState.FAILED)
-    return [f"{item.code} “{item.title}” is {item.get_state_display().lower()}." for item in items]
+    who = {
+        prover: who_can(run.application, PROVERS[prover]) for prover in {item.prover for item in items} & set(PROVERS)
+    }
+    return [
+        f"{item.code} “{item.title}” is {item.get_state_display().lower()}"
+        f"{f'; {who[item.prover]} can record it' if item.prover in who else ''}."
+        for item in items
+    ]

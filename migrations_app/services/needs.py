@@ -11,8 +11,9 @@ from django.db.models import Count
 
 from controlplane.registry.models import Membership, Role
 from migrations_app.models import ChecklistItem, Gate, MigrationRun, RollbackRequest
-from migrations_app.models.states import RUN_FINISHED, GateCode, GateState, ItemState, RunState
+from migrations_app.models.states import RUN_FINISHED, GateState, ItemState, RunState
 from migrations_app.services.break_glass import uncountersigned
+from migrations_app.services.checklist import phases_before
 from migrations_app.services.gates import gate_view
 
 # A verdict on a gate is kept for this long where its run has not changed: windows open and signatures expire by the
@@ -81,7 +82,7 @@ class _Facts:
         return cls(
             requests={request.run_id: request for request in waiting},
             gates=gates,
-            left=_left(gate.run_id for gate in gates.values() if gate.code in (GateCode.QA, GateCode.SIGN_OFF)),
+            left=_left(gates),
             verdicts=_verdicts(user, gates.values()),
         )
 
@@ -105,11 +106,14 @@ def _open_gates(runs: Sequence[MigrationRun]) -> dict[int, Gate]:
     return found
 
 
-def _left(runs: Iterable[int]) -> dict[int, dict[str, int]]:
-    items = ChecklistItem.objects.filter(run__in=list(runs), level="mandatory", state__in=_LEFT)
+def _left(gates: Mapping[int, Gate]) -> dict[int, dict[str, int]]:
+    """What stands against the open gate of each run; items of later phases don't."""
+    items = ChecklistItem.objects.filter(run__in=gates, level="mandatory", state__in=_LEFT)
     left: dict[int, dict[str, int]] = {}
-    for run, prover, count in items.values_list("run", "prover").annotate(Count("pk")).order_by():
-        left.setdefault(run, {})[prover] = count
+    for run, prover, phase, count in items.values_list("run", "prover", "phase").annotate(Count("pk")).order_by():
+        if phase in phases_before(gates[run].code):
+            of_run = left.setdefault(run, {})
+            of_run[prover] = of_run.get(prover, 0) + count
     return left
 
 

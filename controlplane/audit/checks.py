@@ -9,14 +9,14 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
-from controlplane.audit import guards, signing
+from controlplane.audit import append_only, guards, signing
 
 
 @register(Tags.database)
 def check_guards(
     app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """E001: the tables are there, but a trigger that keeps them append-only is not."""
+    """E001: the tables are there, but a trigger that keeps them append-only is not. E002: the same of other tables."""
     messages: list[CheckMessage] = []
     for alias in databases or []:
         connection = connections[alias]
@@ -24,12 +24,17 @@ def check_guards(
             # Between this app's two schema migrations there are tables without triggers, and that is right.
             applied = ("audit", "0002_append_only") in MigrationRecorder(connection).applied_migrations()
             absent = guards.missing(connection) if applied else []
+            others = append_only.missing_now(connection)
         except DatabaseError:
             continue  # an unreachable database is reported by others
         if absent:
             text = f"The audit trail in database {alias!r} lacks the triggers {', '.join(absent)}."
             hint = "Find out who removed them (audit_verify); audit_guard puts them back."
             messages.append(Error(text, hint=hint, id="causeway.audit.E001"))
+        if others:
+            text = f"Records in database {alias!r} that nobody may change lack the triggers {', '.join(others)}."
+            hint = "Find out who removed them; audit_guard puts them back."
+            messages.append(Error(text, hint=hint, id="causeway.audit.E002"))
     return messages
 
 

@@ -9,7 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models, transaction
 from django.db.models.functions import Cast
 
-from controlplane.audit import guards, signing
+from controlplane.audit import append_only, guards, signing
 from controlplane.audit.models import AuditCheckpoint, AuditEvent
 from controlplane.audit.standalone import GENESIS, ChainChecker, PublicKey, Verdict, canonical, fingerprint
 from controlplane.audit.trail import checkpoint_mapping, record, time_text
@@ -66,7 +66,8 @@ def verify_trail(*, keys: Mapping[str, PublicKey], first: int = 1, using: str = 
     checker = ChainChecker(read_checkpoints(through=checkpoints, using=using), keys, first=first, previous=previous)
     for event in read_events(first=first, through=head, using=using):
         checker.feed(event)
-    return TrailVerdict(checker.finish(), tuple(guards.missing(connections[using])), first)
+    absent = (*guards.missing(connections[using]), *append_only.missing_now(connections[using]))
+    return TrailVerdict(checker.finish(), absent, first)
 
 
 def verify_and_record(

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from controlplane.registry.models import Application
 from monitoring_app.probes.application import probe_application
-from monitoring_app.probes.postgresql import probe_postgresql
+from monitoring_app.probes.postgresql.readings import probe_postgresql
 from monitoring_app.probes.reading import Health, Reading, within, worst
 
 _OWN_WORD_SECONDS = 4.0  # in all: an answer that drips in is none

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
+from monitoring_app.probes.postgresql.refusals import Refusal, meaning
 from monitoring_app.probes.reading import Health, Reading
 
 POOL_WARNING = 0.7
@@ -60,14 +61,10 @@ def probe_postgresql(dsn: dict[str, Any], schema: str, *, detailed: bool) -> lis
 
 
 def _unreachable(said: str) -> Reading:
-    """libpq's own text may quote what it was given; only what it means is passed on."""
-    if "too many clients" in said or "remaining connection slots" in said or "too many connections" in said:
-        return Reading("connections", Health.CRITICAL, "100 % of the connections are in use", "partial")
-    if "password authentication failed" in said:
-        return Reading("postgresql", Health.CRITICAL, "the password is refused", "unknown")
-    if "does not exist" in said:
-        return Reading("postgresql", Health.CRITICAL, "the database or role does not exist", "unknown")
-    return Reading("postgresql", Health.CRITICAL, "can't be reached", "unknown")
+    refusal = meaning(said)
+    if refusal is Refusal.FULL:
+        return Reading("connections", Health.CRITICAL, f"100 % of the connections are in use ({refusal})", "partial")
+    return Reading("postgresql", Health.CRITICAL, str(refusal), "unknown")
 
 
 def _version(cursor: Any) -> Reading:

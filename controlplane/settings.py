@@ -63,6 +63,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "django_celery_results",
     "axes",
+    "controlplane.pages",
     "controlplane.audit",
     "controlplane.registry",
     "controlplane.people",

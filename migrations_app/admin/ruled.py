@@ -14,9 +14,9 @@ from django.utils.safestring import SafeString
 from controlplane.audit.actions import ACTIONS
 from controlplane.audit.admin import BoundedPaginator
 from controlplane.audit.models import AuditEvent
+from controlplane.pages.templatetags.causeway import status
 from controlplane.registry.models import Application
 from migrations_app.admin.csv_export import csv_of
-from migrations_app.templatetags.causeway import status
 
 HISTORY = 200
 

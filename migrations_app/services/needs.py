@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Count
+from django.db.models import Count, Max, Sum
 
 from controlplane.registry.models import Membership, Role
 from migrations_app.models import ChecklistItem, Gate, MigrationRun, RollbackRequest
@@ -19,6 +19,7 @@ from migrations_app.services.gates import gate_view
 # A verdict on a gate is kept for this long where its run has not changed: windows open and signatures expire by the
 # clock alone.
 VERDICT_SECONDS = 120
+COUNT_SECONDS = 20
 _LEFT = (ItemState.OPEN, ItemState.STALE, ItemState.INCONCLUSIVE)
 # What the list doesn't read and may be large: a plan's document has every column of every table.
 HEAVY = ("plan__document", "plan__profile", "plan__choices", "reality", "facts")
@@ -48,6 +49,18 @@ def needs_me(user: Any) -> list[Need]:
     facts = _Facts.of(user, runs)
     found = (_need(run, user, roles[run.application_id], facts) for run in runs)
     return [*alone, *(need for need in found if need is not None)]
+
+
+def count_needs(user: Any) -> int:
+    """How many runs need the user. Asked anew only when one of the unfinished runs has changed, or after a while."""
+    runs = MigrationRun.objects.exclude(state__in=sorted(RUN_FINISHED)).visible_to(user)
+    stamp = runs.aggregate(count=Count("pk", distinct=True), versions=Sum("version"), newest=Max("pk"))
+    key = f"needs-{user.pk}-{stamp['count']}-{stamp['versions']}-{stamp['newest']}"
+    count = cache.get(key)
+    if count is None:
+        count = len(needs_me(user))  # also where no run is unfinished: one may wait for a countersignature
+        cache.set(key, count, COUNT_SECONDS)
+    return int(count)
 
 
 def _to_countersign(user: Any, roles: Mapping[int, frozenset[str]]) -> list[Need]:

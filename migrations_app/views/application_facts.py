@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils.dateparse import parse_datetime
 
+from controlplane.pages.words import size_text
 from controlplane.registry.models import Application, Host
 from migrations_app.services.addresses import has_address, stored_address
 from migrations_app.services.change_windows import DAYS
@@ -16,7 +17,6 @@ from migrations_app.services.gaps import Gap
 from migrations_app.services.permissions import Offer
 from migrations_app.services.registration import change_offers
 from migrations_app.services.sections import SECTIONS, Section
-from migrations_app.templatetags.words import size_text
 
 JOURNALS = {"wal": "write-ahead log", "delete": "rollback journal"}
 

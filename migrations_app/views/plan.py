@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
+from controlplane.pages.templatetags.causeway import plural
 from controlplane.registry.models import Application
 from migrations_app.forms import NewPlanForm
 from migrations_app.models import Finding, MigrationPlan, MigrationRun
@@ -19,7 +20,6 @@ from migrations_app.models.states import PlanState, RunState
 from migrations_app.services import permissions, plans
 from migrations_app.services.change_windows import next_window
 from migrations_app.services.errors import ServiceRefused
-from migrations_app.templatetags.causeway import plural
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
 from migrations_app.views.found import visible_application, visible_plan
 from migrations_app.views.plan_mapping import mapping_of

@@ -17,13 +17,13 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from controlplane.pages.looks import look_of
 from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep, StepLogLine
 from migrations_app.models.states import RUN_ACTIVE, STEP_HOLDS_RUN, GateState, RunKind, RunState, StepState
 from migrations_app.services import gates, overview, permissions, price, schedule
 from migrations_app.services.break_glass import uncountersigned
 from migrations_app.services.pace import pace_of, speed_of
 from migrations_app.services.permissions import Offer
-from migrations_app.templatetags.states import look_of
 from migrations_app.views import strip
 from migrations_app.views.common import page, polled_run, render_page, run_frame, visible_run
 from migrations_app.views.reality import facts_of

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
+from controlplane.pages.words import duration_text
 from controlplane.registry.models import Application, Membership, Role
 from migrations_app.forms import NewRunForm
 from migrations_app.models import Gate, MigrationRun, RunStep
@@ -18,7 +19,6 @@ from migrations_app.models.states import RUN_ACTIVE, GateState, RunKind, RunStat
 from migrations_app.services import runs
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.needs import HEAVY, Need, needs_me
-from migrations_app.templatetags.words import duration_text
 from migrations_app.views.common import note_refusal, page, person_of, render_page
 
 PAGE = 30

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from django.utils import timezone
 
+from controlplane.pages.words import duration_text, moment_text
 from controlplane.registry.models import Role
 from migrations_app.models.states import Phase, StepState
-from migrations_app.templatetags.words import duration_text, moment_text
 
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
 _DAY = 86_400

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from controlplane.pages.looks import LOOKS, SHAPES, TONES, look_of
+from controlplane.pages.templatetags.causeway import moment, status
+from controlplane.pages.words import duration_text, moment_text, relative_text, size_text
 from migrations_app.models.states import ApprovalState, GateState, ItemState, PlanState, RunState, StepState
-from migrations_app.templatetags.causeway import moment, status
-from migrations_app.templatetags.states import LOOKS, SHAPES, TONES, look_of
-from migrations_app.templatetags.words import duration_text, moment_text, relative_text, size_text
 
 NOW = datetime(2030, 5, 4, 12, 0, tzinfo=UTC)
 

@@ -13,8 +13,8 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from migrations_app.templatetags.states import SHAPES, TONES, look_of
-from migrations_app.templatetags.words import day_text, duration_text, moment_text, relative_text, size_text, utc_title
+from controlplane.pages.looks import SHAPES, TONES, look_of
+from controlplane.pages.words import day_text, duration_text, moment_text, relative_text, size_text, utc_title
 
 register = template.Library()
 
@@ -22,7 +22,7 @@ register = template.Library()
 @register.simple_tag
 def shape(name: str) -> SafeString:
     """A shape alone, for headings whose sentence is the word."""
-    # Safe: the drawings are constants of states.py, chosen by name.
+    # Safe: the drawings are constants of looks.py, chosen by name.
     drawing = mark_safe(SHAPES.get(name, SHAPES["question"]))
     return format_html('<svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">{}</svg>', drawing)
 

@@ -13,11 +13,13 @@ from controlplane.embedded import EmbeddedError, TetheredProcess
 from controlplane.embedded import tether as tether_module
 from tests.controlplane.embedded.waiting import wait_until
 
-# A parent that starts a tethered shell and tells the pids; then it waits to be killed.
+# A parent that starts a tethered shell and tells the pids; then it waits to be killed. A shell that put the tests in
+# the background has them ignore SIGINT, and so would the parent.
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from controlplane.embedded.process import TetheredProcess
+signal.signal(signal.SIGINT, signal.default_int_handler)
 process = TetheredProcess(["sh", "-c", sys.argv[2]], log=Path(sys.argv[1]), descendants=len(sys.argv) > 3)
 print(process.pid, process.tether_pid, flush=True)
 time.sleep(120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils import timezone
 
 from monitoring_app.models.targets import Target
 
@@ -22,6 +23,8 @@ class Series(models.Model):
     labels_key: the labels as text, sorted, `volume=archive`: what the database can hold unique.
     last_at, last_value: the newest value there was. checked_at: when a probe last looked, with or without a value;
     view and note say how much of the truth it saw then (note: why there is no value, or what is missing in it).
+    judged_until: the newest sample that rules have judged. expected_from: since when a value is missing where there
+    is none (its making; when the monitor itself came back after a silence of its own).
     """
 
     target = models.ForeignKey(Target, on_delete=models.CASCADE, related_name="series")
@@ -34,6 +37,8 @@ class Series(models.Model):
     checked_at = models.DateTimeField(null=True, blank=True)
     view = models.CharField(max_length=8, default="unknown")
     note = models.CharField(max_length=300, blank=True)
+    judged_until = models.DateTimeField(null=True, blank=True)
+    expected_from = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["target", "metric", "labels_key"]

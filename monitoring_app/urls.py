@@ -1,5 +1,5 @@
 from django.urls import path
 
-from monitoring_app import views
+from monitoring_app.views import readiness
 
-urlpatterns = [path("healthz", views.healthz, name="healthz"), path("readyz", views.readyz, name="readyz")]
+urlpatterns = [path("healthz", readiness.healthz, name="healthz"), path("readyz", readiness.readyz, name="readyz")]

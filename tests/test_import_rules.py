@@ -33,6 +33,8 @@ PLANTED = [
     ("plain-drivers", "migrations_app/applications/planted.py", "import controlplane.audit"),
     ("plain-probes", "monitoring_app/probes/planted.py", "import django.db"),
     ("plain-probes", "monitoring_app/probes/planted.py", "import celery"),
+    ("monitoring-layers", "monitoring_app/models/planted.py", "import monitoring_app.services.health"),
+    ("monitoring-layers", "monitoring_app/services/planted.py", "import monitoring_app.urls"),
     ("monitoring-apart", "monitoring_app/services/planted.py", "import migrations_app.engine"),
     ("ground-floor", "controlplane/registry/planted.py", "import migrations_app.models"),
     ("ground-floor", "controlplane/audit/planted.py", "import monitoring_app.models"),
@@ -102,4 +104,4 @@ def test_every_contract_has_a_planted_violation() -> None:
 def test_the_rules_of_alerts_are_under_the_contract_of_probes_once_they_exist() -> None:
     plain = next(contract for contract in contracts() if contract["id"] == "plain-probes")
     named = {module.removeprefix("monitoring_app.") for module in plain["source_modules"]}
-    assert named == {name for name in ("probes", "rules") if list((ROOT / "monitoring_app").glob(f"{name}*"))}
+    assert named == {name for name in ("probes", "rules", "charts") if list((ROOT / "monitoring_app").glob(f"{name}*"))}

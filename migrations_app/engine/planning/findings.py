@@ -95,7 +95,7 @@ CATALOGUE: dict[str, Kind] = {
         ("generate", "values"),
     ),
     # Objects
-    "ORPHANS": Kind("Rows refer to parents that aren't there.", ("not_valid", "omit")),
+    "ORPHANS": Kind("Rows refer to parents that aren't there, or that a choice leaves out.", ("not_valid", "omit")),
     "FOREIGN_KEY_PARENT": Kind("A foreign key's parent is missing, or isn't unique.", ("omit",)),
     "FOREIGN_KEY_TYPES": Kind("A foreign key's columns have types that can't be compared.", ("omit",)),
     "FOREIGN_KEY_NOCASE": Kind(
@@ -124,7 +124,7 @@ CATALOGUE: dict[str, Kind] = {
     "TARGET_SEARCH_INDEX": Kind(
         "A search index of PostgreSQL's own, which only the application can fill.", ("skip", "other_columns")
     ),
-    "PARENT_NOT_MOVED": Kind("Rows refer to a table of the target whose own rows stay."),
+    "PARENT_NOT_MOVED": Kind("Rows refer to a table of the target whose own rows stay.", ("create", "not_valid")),
     "SEQUENCE_WITHOUT_COLUMN": Kind(
         "A sequence of the target feeds no column: the application asks it itself.", ("keep",), worded="follow:"
     ),

@@ -9,6 +9,7 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.row_width import FEWEST_COLUMNS
 from migrations_app.engine.plan import LOAD, SKIP, ColumnPlan, Finding, ObjectPlan, TablePlan
 from migrations_app.engine.planning.findings import INFO, WARN, Decisions
+from migrations_app.engine.planning.left_out import LeftOut
 from migrations_app.engine.planning.plan_checks import plan_checks
 from migrations_app.engine.planning.plan_foreign_keys import plan_foreign_keys
 from migrations_app.engine.planning.plan_generated import plan_generated
@@ -65,13 +66,15 @@ def plan_create(source: Source, excluded: Sequence[str], decisions: Decisions, c
         planner.indexes(draft)
         plan_checks(source, draft, planner)
     by_name = by_folded_name(drafts)
+    moved_columns = {draft.source.name: _moved_columns(draft, wide[draft.source.name]) for draft in drafts}
+    left_out = LeftOut(source, moved_columns, control)
     for draft in drafts:
         control.checkpoint()
-        refuse_merged_keys(source, draft, decisions)
-        plan_foreign_keys(source, draft, by_name, decisions)
+        refuse_merged_keys(source, draft, left_out, decisions)
+        plan_foreign_keys(source, draft, by_name, left_out, decisions)
     views = plan_views(source.schema, drafts, relations, decisions)
     triggers = plan_triggers(source.schema.triggers, decisions)
-    made = {draft.source.name: _finish(draft, wide[draft.source.name]) for draft in drafts}
+    made = {draft.source.name: _finish(draft, moved_columns[draft.source.name]) for draft in drafts}
     tables = tuple(made.get(item.table.name) or skipped(item) for item in selections)
     return Drafted(tables, (*views, *triggers), profile)
 
@@ -256,10 +259,13 @@ def _default(
     return text, ObjectPlan("default", plan.target_name, sql, detail=detail)
 
 
-def _finish(draft: TableDraft, wide: str) -> TablePlan:
+def _moved_columns(draft: TableDraft, wide: str) -> tuple[ColumnPlan, ...]:
+    columns = tuple(draft.columns[fold(column.name)] for column in draft.source.columns if not column.hidden)
+    return without_wide_rows(columns) if wide == SKIP_ROWS else columns
+
+
+def _finish(draft: TableDraft, columns: tuple[ColumnPlan, ...]) -> TablePlan:
     source = draft.source
-    columns = tuple(draft.columns[fold(column.name)] for column in source.columns if not column.hidden)
-    columns = without_wide_rows(columns) if wide == SKIP_ROWS else columns
     usable = all(draft.columns[fold(name)].not_null and draft.columns[fold(name)].load for name in source.key)
     return TablePlan(
         name=source.name,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from migrations_app.engine.control import Control
 from migrations_app.engine.plan import SKIP, ColumnPlan, Finding, ObjectPlan, TablePlan
 from migrations_app.engine.planning.findings import INFO, REFUSE, WARN, Decisions
+from migrations_app.engine.planning.left_out import LeftOut
 from migrations_app.engine.planning.plan_create import Drafted
 from migrations_app.engine.planning.plan_existing_around import (
     plan_sequences,
@@ -56,7 +57,7 @@ def plan_existing(
     for match in matches:
         if match.target is not None and match.loaded:
             found_here = profile.table(match.source.name)
-            planned = _table(source, match, match.target, matches, found_here, decisions, tried=rules is not None)
+            planned = _table(match, match.target, found_here, decisions, tried=rules is not None)
             if planned.is_loaded:
                 planned = _without_wide(source, match.source, planned, found_here, decisions, control)
             if rules is not None and planned.is_loaded:
@@ -65,6 +66,13 @@ def plan_existing(
         else:
             name = match.target.name if match.target else match.source.name
             tables.append(TablePlan(match.source.name, name, match.rule, (), match.source.key, (), match.reason))
+    # Whether a table is loaded is known only now, and which of its rows are.
+    matches = tuple(replace(match, rule=table.rule) for match, table in zip(matches, tables, strict=True))
+    left_out = LeftOut(source, {table.name: table.columns for table in tables}, control)
+    tables = [
+        _with_keys(source, match, table, matches, left_out, decisions)
+        for match, table in zip(matches, tables, strict=True)
+    ]
     _target_only(source, target, matches, decisions)
     tell_children(target, matches, decisions)
     tell_triggers(matches, decisions)
@@ -73,16 +81,7 @@ def plan_existing(
     return Drafted(tuple(tables), (*_objects(source, target, decisions), *sequences), profile)
 
 
-def _table(
-    source: Source,
-    match: Match,
-    target: TargetTable,
-    matches: Sequence[Match],
-    profile: TableProfile,
-    decisions: Decisions,
-    *,
-    tried: bool,
-) -> TablePlan:
+def _table(match: Match, target: TargetTable, profile: TableProfile, decisions: Decisions, *, tried: bool) -> TablePlan:
     table = match.source
     columns = tuple(
         plan_column(
@@ -94,16 +93,28 @@ def _table(
     rule = match.rule
     if not _columns_only_there(match, target, decisions):
         rule = SKIP
-    objects = plan_keys(source, match, target, matches, columns, decisions) if rule != SKIP else ()
     return TablePlan(
         name=table.name,
         target_name=target.name,
         rule=rule,
         columns=columns,
         key=_key(table, columns, profile),
-        objects=objects,
         reason=match.reason,
     )
+
+
+def _with_keys(
+    source: Source,
+    match: Match,
+    planned: TablePlan,
+    matches: Sequence[Match],
+    left_out: LeftOut,
+    decisions: Decisions,
+) -> TablePlan:
+    if match.target is None or not match.loaded:
+        return planned
+    keys = plan_keys(source, match, match.target, matches, planned.columns, left_out, decisions)
+    return replace(planned, objects=(*keys, *planned.objects))
 
 
 def _with_columns(planned: TablePlan, profile: TableProfile, decisions: Decisions) -> TablePlan:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from migrations_app.engine.plan import ColumnPlan, Finding, ObjectPlan
 from migrations_app.engine.planning.findings import REFUSE, WARN, Decisions
+from migrations_app.engine.planning.left_out import LeftOut
 from migrations_app.engine.planning.plan_existing_match import Match, tell_not_tried
 from migrations_app.engine.planning.plan_foreign_keys import count_orphans
 from migrations_app.engine.source.row_keys import row_key_text
@@ -15,6 +16,7 @@ from migrations_app.engine.source.sqlite_source import Source, quote_name
 from migrations_app.engine.target.target_schema import TargetForeignKey, TargetIndex, TargetTable
 
 _NULLS_ALIKE = " NULLS NOT DISTINCT"
+_NOT_VALID = "not_valid"
 
 
 def plan_keys(
@@ -23,9 +25,13 @@ def plan_keys(
     target: TargetTable,
     matches: Sequence[Match],
     columns: Sequence[ColumnPlan],
+    left_out: LeftOut,
     decisions: Decisions,
 ) -> tuple[ObjectPlan, ...]:
-    """Findings on orphans and duplicates; gives the foreign keys that come back NOT VALID, by choice."""
+    """Findings on orphans and duplicates; gives the foreign keys that come back NOT VALID, by choice.
+
+    matches: as it was decided at last which tables are loaded.
+    """
     moved = {column.target_name: column.name for column in columns if column.load}
     for index in target.indexes:
         # The others are rules for rows (target_rules.py); '' stands for an expression.
@@ -35,8 +41,10 @@ def plan_keys(
         elif plain:
             names = [moved[name] for name in index.columns]
             if not _unique_in_source(match.source, names):
-                _duplicates(source, match.source, index, names, decisions)
-    plans = [_foreign_key(source, match.source, key, moved, matches, decisions) for key in target.foreign_keys]
+                _duplicates(source, match.source, index, names, left_out, decisions)
+    plans = [
+        _foreign_key(source, match.source, key, moved, matches, left_out, decisions) for key in target.foreign_keys
+    ]
     return tuple(plan for plan in plans if plan is not None)
 
 
@@ -51,11 +59,17 @@ def _unique_in_source(table: SourceTable, names: Sequence[str]) -> bool:
 
 
 def _duplicates(
-    source: Source, table: SourceTable, index: TargetIndex, columns: Sequence[str], decisions: Decisions
+    source: Source,
+    table: SourceTable,
+    index: TargetIndex,
+    columns: Sequence[str],
+    left_out: LeftOut,
+    decisions: Decisions,
 ) -> None:
     names = ", ".join(quote_name(name) for name in columns)
     complete = " AND ".join(f"{quote_name(name)} IS NOT NULL" for name in columns)
-    query = f"SELECT {names} FROM {quote_name(table.name)} WHERE {complete} GROUP BY {names} HAVING count(*) > 1"
+    kept = f"{complete}{left_out.kept(table)}"
+    query = f"SELECT {names} FROM {quote_name(table.name)} WHERE {kept} GROUP BY {names} HAVING count(*) > 1"
     rows = source.query(query)
     first = next(rows, None)
     if first is None:
@@ -75,6 +89,7 @@ def _foreign_key(
     key: TargetForeignKey,
     moved: Mapping[str, str],
     matches: Sequence[Match],
+    left_out: LeftOut,
     decisions: Decisions,
 ) -> ObjectPlan | None:
     above = next((item for item in matches if item.target and item.target.name == key.parent_table), None)
@@ -83,23 +98,35 @@ def _foreign_key(
     known = above.source_names()
     if not set(key.parent_columns) <= known.keys():
         return None
-    parent, columns = above.source, [moved[name] for name in key.columns]
+    columns = [moved[name] for name in key.columns]
     if not above.loaded:
-        message = (
-            f"Rows of {table.name} refer by {', '.join(columns)} to {key.parent_table}, where the target's rows stay:"
-            " each must find its parent there, or the load fails and gives everything back."
-        )
-        decisions.ask(Finding("PARENT_NOT_MOVED", WARN, message, table.name, ", ".join(columns)))
-        return None
-    orphans, first = count_orphans(source, table, columns, parent, [known[name] for name in key.parent_columns])
-    if not orphans:
+        return _not_moved(table, key, columns, decisions)
+    parents = [known[name] for name in key.parent_columns]
+    orphans = count_orphans(source, table, columns, above.source, parents, left_out)
+    if not orphans.count:
         return None
     where = ", ".join(columns)
     message = (
-        f"{orphans} row(s) of {table.name} refer by {where} to no row of {parent.name}: the target would refuse them."
+        f"{orphans.count} row(s) of {table.name} refer by {where} to {orphans.whose(above.source)}."
+        " The target would refuse them."
     )
-    finding = Finding("ORPHANS", REFUSE, message, table.name, where, first, orphans, ("not_valid",))
-    if decisions.ask(finding) != "not_valid":
-        return None
+    finding = Finding("ORPHANS", REFUSE, message, table.name, where, orphans.first, orphans.count, (_NOT_VALID,))
+    return _loose(key) if decisions.ask(finding) == _NOT_VALID else None
+
+
+def _not_moved(
+    table: SourceTable, key: TargetForeignKey, columns: Sequence[str], decisions: Decisions
+) -> ObjectPlan | None:
+    """Which rows the target keeps isn't looked at: people say whether all parents are among them."""
+    where = ", ".join(columns)
+    message = (
+        f"Rows of {table.name} refer by {where} to {key.parent_table}, where the target's rows stay:"
+        f" each must find its parent there, or the load fails and gives everything back; {_NOT_VALID} lets all arrive."
+    )
+    finding = Finding("PARENT_NOT_MOVED", WARN, message, table.name, where, choices=("create", _NOT_VALID))
+    return _loose(key) if decisions.ask(finding) == _NOT_VALID else None
+
+
+def _loose(key: TargetForeignKey) -> ObjectPlan:
     detail = {"columns": list(key.columns), "parent": key.parent_table, "not_valid": True}
     return ObjectPlan("foreign_key", key.name, "", True, "restored NOT VALID, by choice", detail)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from migrations_app.engine.plan import Finding, ObjectPlan
 from migrations_app.engine.planning.findings import WARN, Decisions
+from migrations_app.engine.planning.left_out import LeftOut
 from migrations_app.engine.planning.plan_objects import TableDraft, has_unique, name_list, quoted
 from migrations_app.engine.source.row_keys import key_names, row_key_text
 from migrations_app.engine.source.schema import SourceForeignKey, SourceTable
@@ -16,7 +18,7 @@ _ACTIONS = frozenset({"CASCADE", "RESTRICT", "SET NULL", "SET DEFAULT"})
 
 
 def plan_foreign_keys(
-    source: Source, draft: TableDraft, drafts: Mapping[str, TableDraft], decisions: Decisions
+    source: Source, draft: TableDraft, drafts: Mapping[str, TableDraft], left_out: LeftOut, decisions: Decisions
 ) -> None:
     """Add every foreign key of a table to its draft, carried or listed with the reason."""
     for key in draft.source.foreign_keys:
@@ -25,7 +27,7 @@ def plan_foreign_keys(
         if problem[0] or parent is None:
             _omit(draft, key, problem, decisions)
         else:
-            _carry(source, draft, key, parent, decisions)
+            _carry(source, draft, key, parent, left_out, decisions)
 
 
 def parent_columns(key: SourceForeignKey, parent: SourceTable) -> tuple[str, ...]:
@@ -80,10 +82,17 @@ def _omit(draft: TableDraft, key: SourceForeignKey, problem: tuple[str, str], de
     draft.objects.append(ObjectPlan("foreign_key", name, "", False, why, {"parent": key.parent_table}))
 
 
-def _carry(source: Source, draft: TableDraft, key: SourceForeignKey, parent: TableDraft, decisions: Decisions) -> None:
+def _carry(
+    source: Source,
+    draft: TableDraft,
+    key: SourceForeignKey,
+    parent: TableDraft,
+    left_out: LeftOut,
+    decisions: Decisions,
+) -> None:
     columns = parent_columns(key, parent.source)
-    orphans, first = count_orphans(source, draft.source, key.columns, parent.source, columns)
-    choice = _decide(draft, key, parent, columns, (orphans, first), decisions)
+    orphans = count_orphans(source, draft.source, key.columns, parent.source, columns, left_out)
+    choice = _decide(draft, key, parent, columns, orphans, decisions)
     name = draft.constraint_names.claim(f"{draft.source.name}_{'_'.join(key.columns)}_fkey")
     detail = {
         "columns": draft.targets(key.columns),
@@ -110,34 +119,56 @@ def _decide(
     key: SourceForeignKey,
     parent: TableDraft,
     columns: Sequence[str],
-    orphans: tuple[int, str],
+    orphans: Orphans,
     decisions: Decisions,
 ) -> str:
     """'create', 'not_valid' or 'omit'."""
-    count, first = orphans
+    count = orphans.count
     wanted = {fold(name) for name in columns}
     # SQLite compares by the parent's collation (foreignkeys.html, section 3), PostgreSQL byte by byte.
     rules = sorted({c.collation for c in parent.source.columns if fold(c.name) in wanted} - {"BINARY"})
-    refers = f"{draft.source.name} refer by {_where(key)} to no row of {parent.source.name}"
+    refers = f"{draft.source.name} refer by {_where(key)} to {orphans.whose(parent.source)}"
     offered: tuple[str, ...]
     if rules:
         code, offered = "FOREIGN_KEY_NOCASE", ("not_valid", "omit") if count else ("create", "omit")
         message = (
             f"The foreign key {draft.source.name}({_where(key)}) compares by {', '.join(rules)} in SQLite, byte by byte"
-            f" in PostgreSQL, where {count} row(s) of {refers}; new rows have to spell the parent's key exactly."
+            f" in PostgreSQL, where {count} row(s) of {refers}. New rows have to spell the parent's key exactly."
         )
     elif count:
         code, offered = "ORPHANS", ("not_valid", "omit")
-        message = f"{count} row(s) of {refers}: they arrive, the foreign key is created NOT VALID."
+        message = f"{count} row(s) of {refers}. They arrive, the foreign key is created NOT VALID."
     else:
         return "create"
-    return decisions.ask(Finding(code, WARN, message, draft.source.name, _where(key), first, count, offered))
+    return decisions.ask(Finding(code, WARN, message, draft.source.name, _where(key), orphans.first, count, offered))
+
+
+@dataclass(frozen=True)
+class Orphans:
+    """Rows that will be moved, and whose parent won't: how many, and the key of the first.
+
+    thinned: rows of the parent's table are left out by choice, so that their children are among these.
+    """
+
+    count: int
+    first: str
+    thinned: bool = False
+
+    def whose(self, parent: SourceTable) -> str:
+        """What they refer to, in words."""
+        return f"no row of {parent.name}{' that is moved: some are left out, by choice' if self.thinned else ''}"
 
 
 def count_orphans(
-    source: Source, child: SourceTable, columns: Sequence[str], parent: SourceTable, parents: Sequence[str]
-) -> tuple[int, str]:
-    """Rows of `child` whose key is complete and has no equal (as BINARY) in `parent`: their number, the first's key.
+    source: Source,
+    child: SourceTable,
+    columns: Sequence[str],
+    parent: SourceTable,
+    parents: Sequence[str],
+    left_out: LeftOut,
+) -> Orphans:
+    """Rows of `child` that will be moved, whose key is complete and has no equal (as BINARY) in what is moved of
+    `parent`.
 
     A LEFT JOIN, since SQLite builds an index of its own for it where there is none that serves.
     """
@@ -149,14 +180,15 @@ def count_orphans(
     names = key_names(child)
     shown = [f"c.{quote_name(name)}" for name in child.key] or ([f"c.{child.rowid_name}"] if names else ["1"])
     query = (
-        f"SELECT {', '.join(shown)} FROM {quote_name(child.name)} c LEFT JOIN {quote_name(parent.name)} p ON {joins}"
-        f" WHERE {complete} AND p.{quote_name(parents[0])} IS NULL"
+        f"SELECT {', '.join(shown)} FROM {quote_name(child.name)} c LEFT JOIN {quote_name(parent.name)} p"
+        f" ON {joins}{left_out.kept(parent, 'p')}"
+        f" WHERE {complete} AND p.{quote_name(parents[0])} IS NULL{left_out.kept(child, 'c')}"
     )
     count, first = 0, ""
     for row in source.query(query):
         count += 1
         first = first or (row_key_text(names, row) if names else "")
-    return count, first
+    return Orphans(count, first, left_out.any_of(parent))
 
 
 def _binary(child: SourceTable, parent: SourceTable, here: str, there: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from migrations_app.engine.conversions.conversions import Unfit, conversion
 from migrations_app.engine.plan import ColumnPlan, Finding
 from migrations_app.engine.planning.findings import REFUSE, Decisions
+from migrations_app.engine.planning.left_out import LeftOut
 from migrations_app.engine.planning.plan_objects import TableDraft
 from migrations_app.engine.source.row_keys import row_key_text
 from migrations_app.engine.source.sqlite_source import Source, quote_name
@@ -15,13 +16,13 @@ from migrations_app.engine.source.sqlite_source import Source, quote_name
 _MERGING = frozenset({"boolean_words", "numeric_rounded", "text_bytes", "time", "timestamp", "timestamptz", "uuid"})
 
 
-def refuse_merged_keys(source: Source, draft: TableDraft, decisions: Decisions) -> None:
+def refuse_merged_keys(source: Source, draft: TableDraft, left_out: LeftOut, decisions: Decisions) -> None:
     """A finding for each plain unique key in which different values of the source become equal in the target."""
     for folded in dict.fromkeys(draft.unique_sets):
         columns = [draft.columns[name] for name in folded]
         readable = not any(draft.profile.column(column.name).invalid for column in columns if not _as_bytes(column))
         if readable and any(_may_merge(draft, column) for column in columns):
-            _look(source, draft, columns, decisions)
+            _look(source, draft, columns, left_out, decisions)
 
 
 def _as_bytes(column: ColumnPlan) -> bool:
@@ -35,7 +36,9 @@ def _may_merge(draft: TableDraft, column: ColumnPlan) -> bool:
     return (word in _MERGING and not plain_form) or (column.conversion == "text" and len(kinds) > 1)
 
 
-def _look(source: Source, draft: TableDraft, columns: Sequence[ColumnPlan], decisions: Decisions) -> None:
+def _look(
+    source: Source, draft: TableDraft, columns: Sequence[ColumnPlan], left_out: LeftOut, decisions: Decisions
+) -> None:
     """SQLite groups the converted keys; what it can't hold in memory goes to its own scratch file."""
     cells = [_cell(source, column, f"causeway_key_{place}") for place, column in enumerate(columns)]
     table, names = draft.source, [column.name for column in columns]
@@ -44,7 +47,7 @@ def _look(source: Source, draft: TableDraft, columns: Sequence[ColumnPlan], deci
     groups = ", ".join(str(place + len(names) + 1) for place in range(len(cells)))
     rows = source.query(
         f"SELECT {shown}, {', '.join(cells)} FROM {quote_name(table.name)} WHERE {complete}"
-        f" GROUP BY {groups} HAVING count(*) > 1"
+        f"{left_out.kept(table)} GROUP BY {groups} HAVING count(*) > 1"
     )
     first = next(rows, None)
     if first is None:

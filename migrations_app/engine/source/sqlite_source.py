@@ -246,9 +246,9 @@ class Source:
         finally:
             self._connection.text_factory = _decode_utf8
 
-    def define(self, name: str, function: Callable[[Any], Any]) -> None:
-        """Make a deterministic Python function of one argument known to the SELECTs of this connection."""
-        self._connection.create_function(name, 1, function, deterministic=True)
+    def define(self, name: str, function: Callable[..., Any], arguments: int = 1) -> None:
+        """Make a deterministic Python function known to the SELECTs of this connection; -1: of any arguments."""
+        self._connection.create_function(name, arguments, function, deterministic=True)
 
     def limit_row(self, size: int = MAX_CELL_BYTES) -> None:
         """What select() may build at most, in bytes; over it sqlite3 raises SQLITE_TOOBIG."""

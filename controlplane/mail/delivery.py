@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 
+from controlplane.mail import extras
 from controlplane.mail.models import OutgoingMail
 
 
@@ -26,8 +27,10 @@ class Trouble:
 
 def message_of(mail: OutgoingMail) -> EmailMultiAlternatives:
     """The message with text and HTML. Its Message-ID depends on the row alone: a second copy can be told as one."""
+    more = extras.of(mail)
     context = {
         **mail.context,
+        **more.context,
         "subject": mail.subject,
         "to_name": mail.to_name,
         "base_url": settings.CAUSEWAY_BASE_URL.rstrip("/"),
@@ -41,6 +44,7 @@ def message_of(mail: OutgoingMail) -> EmailMultiAlternatives:
             "Message-ID": message_id(mail),
             "Auto-Submitted": "auto-generated",  # RFC 3834: holiday notices don't answer
             "X-Causeway-Kind": mail.kind,
+            **more.headers,
         },
     )
     message.attach_alternative(render_to_string(f"mails/{mail.template}.html", context), "text/html")

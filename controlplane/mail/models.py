@@ -1,4 +1,4 @@
-"""The outbox: one row for each mail to one person. The row is the queue; workers claim it by conditional update."""
+"""Which mails people want, and the outbox: a row for each mail to one person. The row is the queue."""
 
 from __future__ import annotations
 
@@ -22,6 +22,35 @@ class OutgoingMailQuerySet(models.QuerySet["OutgoingMail"]):
         return self.filter(
             Q(state=MailState.WAITING, next_attempt_at__lte=now) | Q(state=MailState.SENDING, claimed_until__lt=now)
         )
+
+
+class MailTopic(models.TextChoices):
+    """What people can be told about, each with a switch of its own."""
+
+    SIGNATURE = "signature", "Something waits for you"
+    GATE = "gate", "A gate was passed or refused"
+    HELD = "held", "A run is held"
+    FINISHED = "finished", "A run is finished"
+    ROLLBACK = "rollback", "A run is rolled back"
+    BREAK_GLASS = "break_glass", "One person rolled back alone"
+    ALERT = "alert", "An alert burns"
+    DIGEST = "digest", "The daily verification"
+
+
+class MailPreference(models.Model):
+    """A person's word on one topic. A missing row means: as the role has it (preferences.py)."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="mail_preferences")
+    topic = models.CharField(max_length=16, choices=MailTopic.choices)
+    wanted = models.BooleanField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["user", "topic"]
+        constraints = [models.UniqueConstraint(fields=["user", "topic"], name="one_mail_preference_per_topic")]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_topic_display()}, {'yes' if self.wanted else 'no'}"
 
 
 class OutgoingMail(models.Model):

@@ -95,6 +95,12 @@ def send_again(mail: OutgoingMail, *, now: datetime) -> bool:
     return put_back == 1
 
 
+def withdraw(recipient_id: str, why: str) -> int:
+    """Take back what waits for a person who left, in that transaction; how many mails. `why` is shown."""
+    waiting = OutgoingMail.objects.filter(recipient=recipient_id, state=MailState.WAITING)
+    return waiting.update(state=MailState.FAILED, error_code="WITHDRAWN", error=why)
+
+
 def one_line(text: str, limit: int) -> str:
     """Text for a header: no line breaks or other controls (they would begin a header of their own), cut to `limit`."""
     flat = " ".join(_CONTROLS.sub(" ", redact(text)).split())

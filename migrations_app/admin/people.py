@@ -18,8 +18,8 @@ from django_celery_results.models import GroupResult, TaskResult
 
 from controlplane.audit.admin import ReadOnlyAdmin
 from controlplane.audit.trail import record
+from controlplane.mail.models import MailPreference
 from migrations_app.admin.ruled import ServicesRule
-from migrations_app.models import MailPreference
 
 for _model in (User, Group, TaskResult, GroupResult, AccessAttempt, AccessFailureLog, AccessLog):
     admin.site.unregister(_model)

@@ -11,7 +11,6 @@ from migrations_app.models.checklist import (
     TestResult,
 )
 from migrations_app.models.gates import Approval, Gate, RollbackRequest, SignOff
-from migrations_app.models.mails import MailPreference
 from migrations_app.models.plans import Finding, MigrationPlan
 from migrations_app.models.runs import Artifact, MigrationRun, RunStep, StepLogLine
 
@@ -26,7 +25,6 @@ __all__ = [
     "Finding",
     "Gate",
     "ItemChange",
-    "MailPreference",
     "MigrationPlan",
     "MigrationRun",
     "ResultFile",

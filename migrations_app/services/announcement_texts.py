@@ -12,9 +12,9 @@ from typing import Any
 
 from django.urls import reverse
 
+from controlplane.mail.models import MailTopic
 from controlplane.registry.models import Role
 from migrations_app.models import Gate, MigrationRun
-from migrations_app.models.mails import MailTopic
 from migrations_app.models.states import STEP_HOLDS_RUN, GateCode, Price, RunState
 
 Facts = tuple[tuple[str, str], ...]

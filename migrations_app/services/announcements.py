@@ -11,15 +11,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from controlplane.mail.models import MailTopic
 from controlplane.mail.outbox import SEND, Recipient, put_mail
+from controlplane.mail.preferences import chosen_by, wants
 from controlplane.registry.models import Membership, Role
 from migrations_app import doorbell
-from migrations_app.models import MailPreference, MigrationRun
-from migrations_app.models.mails import MailTopic
+from migrations_app.models import MigrationRun
 from migrations_app.models.states import RunKind
 from migrations_app.services.announcement_texts import KINDS, Text
 from migrations_app.services.gate_rules import unsigned_roles, why_not
-from migrations_app.services.mail_settings import wants
 
 DECIDERS = frozenset({Role.LEAD, Role.OPS})
 # What the person who did it needn't be told. A rollback's own author is told all the same: it may not have been them.
@@ -99,8 +99,7 @@ def _may_sign(
 
 
 def _who_wants(topic: str, people: list[Any], roles: Mapping[int, frozenset[str]]) -> list[Any]:
-    ids = [person.pk for person in people]
-    chosen = dict(MailPreference.objects.filter(user__in=ids, topic=topic).values_list("user_id", "wanted"))
+    chosen = chosen_by([person.pk for person in people], topic)
     return [person for person in people if wants(topic, roles[person.pk], chosen.get(person.pk))]
 
 

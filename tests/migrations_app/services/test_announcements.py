@@ -11,11 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from controlplane.audit.models import AuditEvent
-from controlplane.mail.models import OutgoingMail
+from controlplane.mail.models import MailTopic, OutgoingMail
 from controlplane.mail.sending import send_due
 from controlplane.registry.models import Membership
 from migrations_app.models import MigrationRun
-from migrations_app.models.mails import MailTopic
 from migrations_app.models.states import RunState, StepState
 from migrations_app.services import announcement_texts, gates, rollback
 from migrations_app.services.advance import advance_run

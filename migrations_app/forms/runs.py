@@ -45,7 +45,7 @@ class NewPlanForm(Styled, forms.Form):
         self.dress()
         zone = timezone.get_current_timezone_name()
         self.fields["window_start"].help_text = f"In {zone}. The cut-over starts only inside the window."
-        self.fields["window_end"].help_text = f"In {zone}."
+        self.fields["window_end"].help_text = f"In {zone}. Leave both empty to start at any time."
 
     def clean_excluded(self) -> list[str]:
         return [line.strip() for line in self.cleaned_data["excluded"].splitlines() if line.strip()]

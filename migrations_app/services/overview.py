@@ -26,6 +26,10 @@ from migrations_app.services.words import in_words
 __all__ = ["headline", "last_safe_moment", "rollback_seconds", "tables", "timeline", "verification"]
 
 
+# Titles that would be read as an answer while the step is still at work.
+_GOING_ON = {"complete": "Completing", "soak": "Watched on PostgreSQL"}
+
+
 @dataclass(frozen=True)
 class Headline:
     """The answer first, then what it means; tone and shape as in the status component.
@@ -110,8 +114,10 @@ def _doing(run: MigrationRun, step: RunStep) -> str:
     if step.name == "load" and step.progress.get("tables"):
         rows = tables(run)
         return f"Loading, {sum(row.state == 'succeeded' for row in rows)} of {len(rows)} tables"
-    verb = step.title if step.state == StepState.RUNNING else f"Next: {step.title}"
-    return verb
+    if step.name == "soak" and step.started_at:  # it rests between two samples
+        return "Watched on PostgreSQL"
+    title = _GOING_ON.get(step.name, step.title)
+    return title if step.state == StepState.RUNNING else f"Next: {title}"
 
 
 def _waiting(gate: Gate | None) -> str:

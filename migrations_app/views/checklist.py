@@ -73,7 +73,8 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
         "failed_elsewhere": sum(1 for item in due if item.state == ItemState.FAILED and item not in yours),
         "waits_for": _waits_for(run, [item for item in left_due if item.prover not in mine]),
         "since": since,
-        "changes": checklist_overview.changes_since(run, request.user, since),
+        "changes": (changes := checklist_overview.changes_since(run, request.user, since)),
+        "changes_failed": sum(1 for change in changes if change.item.state in _TROUBLE),
         "version": run.checklist_version,
         "may_waive": Role.LEAD in permissions.roles_of(request.user, run.application) and not run.is_finished,
     }

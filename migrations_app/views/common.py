@@ -70,6 +70,8 @@ def run_frame(run: MigrationRun, tab: str) -> dict[str, Any]:
     return {
         "run": run,
         "tab": tab,
-        "open_items": run.items.filter(state__in=unproved, level="mandatory").exclude(prover="system").count(),
+        "open_items": 0
+        if run.is_finished  # nothing is asked of anybody any more
+        else run.items.filter(state__in=unproved, level="mandatory").exclude(prover="system").count(),
         "open_findings": run.plan.findings.filter(severity="refuse", choice="").count(),
     }

@@ -20,8 +20,10 @@ from migrations_app.models.states import PlanState, RunState
 from migrations_app.services import permissions, plans
 from migrations_app.services.change_windows import next_window
 from migrations_app.services.errors import ServiceRefused
+from migrations_app.templatetags.findings import worded
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
 from migrations_app.views.found import visible_application, visible_plan
+from migrations_app.views.next_run import next_run_of
 from migrations_app.views.plan_mapping import mapping_of
 
 # Findings a page: those without a choice come first.
@@ -41,7 +43,10 @@ def of_run(request: HttpRequest, number: int) -> HttpResponse:
 def show(request: HttpRequest, number: int) -> HttpResponse:
     """A plan by itself, before there is a run of it."""
     plan = visible_plan(request, number)
-    return render_page(request, "runs/plan.html", {"place": "applications", **plan_context(request, plan, None)})
+    answer = render_page(request, "runs/plan.html", {"place": "applications", **plan_context(request, plan, None)})
+    if plan.state == PlanState.MAKING:
+        answer.headers["Refresh"] = "2"  # works without a script, and sends nothing again
+    return answer
 
 
 @page
@@ -115,12 +120,22 @@ def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | 
     mapping = mapping_of(document, plan.profile, request.GET)
     roles = permissions.roles_of(request.user, plan.application)
     open_count = sum(1 for finding in findings if _needs_choice(finding))
+    may_draft = bool(roles & {"ops", "lead"})
     runs_of_it = run is not None and run.state in (RunState.DRAFT, RunState.CANCELLED, RunState.FAILED)
     return {
         "plan": plan,
         "head": _head(plan, open_count, mapping),
         "application": plan.application,
-        "findings": [{"row": finding, "look": _look(finding), "open": _needs_choice(finding)} for finding in shown],
+        "findings": [
+            {
+                "row": finding,
+                "look": _look(finding),
+                "open": _needs_choice(finding),
+                "choosable": bool(finding.choices)
+                and (len(finding.choices) > 1 or finding.choice != finding.choices[0] or bool(worded(finding.code))),
+            }
+            for finding in shown
+        ],
         "findings_count": len(findings),
         "findings_hidden": max(0, len(findings) - first - SHOWN_FINDINGS),
         "findings_next": first + SHOWN_FINDINGS,
@@ -128,10 +143,11 @@ def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | 
         "mapping": mapping,
         "objects": [item for item in document.get("objects", [])],
         "difference": plans.plan_difference(plan),
-        "may_choose": bool(roles & {"ops", "lead"})
+        "may_choose": may_draft
         and (plan.state == PlanState.DRAFT or (plan.state == PlanState.SUBMITTED and runs_of_it)),
         "who_may": permissions.who_can(plan.application, ("ops", "lead")) if not roles & {"ops", "lead"} else "",
-        "is_newest": not plan.application.plans.filter(revision__gt=plan.revision).exists(),
+        "is_newest": (is_newest := not plan.application.plans.filter(revision__gt=plan.revision).exists()),
+        "next_run": next_run_of(plan) if is_newest and not open_count and run is None and may_draft else None,
         "settings": _settings(plan.settings),
     }
 

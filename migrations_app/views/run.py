@@ -18,15 +18,18 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from controlplane.pages.looks import look_of
+from controlplane.registry.models import Role
 from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep, StepLogLine
 from migrations_app.models.states import RUN_ACTIVE, STEP_HOLDS_RUN, GateState, RunKind, RunState, StepState
 from migrations_app.services import gates, overview, permissions, price, schedule
 from migrations_app.services.break_glass import uncountersigned
+from migrations_app.services.downtime import downtime_of
 from migrations_app.services.pace import pace_of, speed_of
 from migrations_app.services.permissions import Offer
 from migrations_app.views import strip
 from migrations_app.views.common import page, polled_run, render_page, run_frame, visible_run
-from migrations_app.views.reality import facts_of
+from migrations_app.views.next_run import NextRun, next_run_of
+from migrations_app.views.reality import Fact, facts_of
 from migrations_app.views.timetable import tasks_by_phase
 
 POLL_SECONDS = 2
@@ -109,6 +112,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "shape": look_of("run", headline.shape).shape,
         "actions": [action for action in _actions(run, offers) if action.offer.name != "hold"],
         "hold": offers["hold"],
+        "next_run": _next_run(request, run),
         "stopped": _stopped(run),
         "roll_back": offers["roll_back"],
         "price": tag,
@@ -119,17 +123,24 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "waiting_rollback": run.rollback_requests.filter(state=RollbackRequest.State.WAITING).first(),
         "alone": uncountersigned().filter(run=run).first(),
         "gate": _open_gate(run, request.user),
-        "reality": [] if run.is_finished and run.kind == RunKind.REHEARSAL else facts_of(run.reality),
+        "reality": _reality(run),
         "picture": strip.draw(
             overview.timeline(run), now=now, limit=limit, finished=run.is_finished, begin=run.started_at
         ),
         "timetable": tasks_by_phase(steps, now),
-        "down_seconds": _down_seconds(run, now),
+        "down": downtime_of(run, steps, now),
         "down_planned": schedule.rehearsed_downtime(run) if run.kind == RunKind.PRODUCTION else None,
         "planned_from": run.rehearsal_id,
         **tables,
         **_log(run),
     }
+
+
+def _reality(run: MigrationRun) -> list[Fact]:
+    """What the probe said last. Nothing of before the end of a run that is over: that is not true any more."""
+    if run.finished_at is not None and (run.reality_at is None or run.reality_at < run.finished_at):
+        return []
+    return [] if run.is_finished and run.kind == RunKind.REHEARSAL else facts_of(run.reality)
 
 
 def cached_price(run: MigrationRun) -> price.PriceTag:
@@ -160,10 +171,24 @@ def _actions(run: MigrationRun, offers: dict[str, Offer]) -> list[Action]:
             url=reverse("run_action", args=[run.pk, offer.name]),
             direct=offer.name in _DIRECT,
             next=offer.name == first,
-            explains=_EXPLAINED.get(offer.name, ""),
+            explains=_explained(run, offer.name),
         )
         for offer in sorted(shown, key=lambda offer: offer.name != first)
     ]
+
+
+def _explained(run: MigrationRun, name: str) -> str:
+    if name == "start" and run.kind == RunKind.REHEARSAL:
+        return "Goes through the whole crossing by itself, with copies. A rehearsal has no gates."
+    return _EXPLAINED.get(name, "")
+
+
+def _next_run(request: HttpRequest, run: MigrationRun) -> NextRun | None:
+    """After a rehearsal that succeeded, for those who may draft: what it was made for."""
+    if run.kind != RunKind.REHEARSAL or run.state != RunState.COMPLETED:
+        return None
+    held = permissions.roles_of(request.user, run.application)
+    return next_run_of(run.plan) if held & {Role.OPS, Role.LEAD} else None
 
 
 def _stopped(run: MigrationRun) -> RunStep | None:
@@ -232,13 +257,6 @@ class LogStep:
         seconds = (step.finished_at - step.started_at).total_seconds() if step.finished_at and step.started_at else None
         waits = step.is_gate and step.state == StepState.PENDING
         return cls(step, "waiting" if waits else step.state, seconds, step.error_message or step.message)
-
-
-def _down_seconds(run: MigrationRun, now: datetime) -> float | None:
-    if run.down_since is None:
-        return None
-    end = run.up_since or run.finished_at or now
-    return (end - run.down_since).total_seconds()
 
 
 def open_gates_of(runs: Sequence[MigrationRun]) -> dict[int, Gate]:

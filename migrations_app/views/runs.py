@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -72,7 +72,7 @@ def new(request: HttpRequest) -> HttpResponse:
     wanted = request.GET.get("application")
     if wanted:
         applications = applications.filter(name=wanted)
-    form = NewRunForm(request.POST or None, applications=applications)
+    form = NewRunForm(request.POST or None, applications=applications, initial=_offered_run(request))
     status = 200
     refusal = None
     if request.method == "POST" and form.is_valid():
@@ -87,6 +87,12 @@ def new(request: HttpRequest) -> HttpResponse:
         status = 400
     context = {"form": form, "refusal": refusal, "any_plan": form.fields["plan"].queryset.exists()}  # type: ignore[attr-defined]
     return render_page(request, "runs/new.html", context, status=status)
+
+
+def _offered_run(request: HttpRequest) -> dict[str, str]:
+    """What the page that led here proposes; the form still checks it."""
+    offered = {name: request.GET.get(name, "") for name in ("plan", "kind")}
+    return {name: value for name, value in offered.items() if value.isascii() and value.isalnum()}
 
 
 def _address(need: Need) -> str:
@@ -115,8 +121,9 @@ def _crossing(found: list[MigrationRun]) -> list[str]:
 
 def _lines(found: list[MigrationRun]) -> list[Line]:
     """The steps and gates that runs stand at come in one query each, however many runs there are."""
-    standing = [StepState.RUNNING, StepState.FAILED, StepState.ERRORED, StepState.IN_DOUBT]
-    steps = RunStep.objects.filter(run__in=[run.pk for run in found], state__in=standing)
+    standing = Q(state__in=[StepState.RUNNING, StepState.FAILED, StepState.ERRORED, StepState.IN_DOUBT])
+    watched = Q(name="soak", state=StepState.PENDING, started_at__isnull=False)  # it rests between two samples
+    steps = RunStep.objects.filter(standing | watched, run__in=[run.pk for run in found])
     titles = {step.run_id: step.title for step in steps.order_by("run", "-position").only("run_id", "title")}
     gates = {gate.run_id: gate.get_code_display() for gate in _open_gates(found)}
     return [_line(run, gates.get(run.pk) or titles.get(run.pk, "")) for run in found]
@@ -138,16 +145,20 @@ def _stands(run: MigrationRun, at: str) -> str:
         return run.held_reason
     if at and not run.is_finished:
         return at
+    if run.state == RunState.ROLLED_BACK:  # how long it was away stands on its page: the row doesn't say it
+        return "Taken down" if run.kind == RunKind.REHEARSAL else "On SQLite again"
     down, back = run.facts.get("downtime_seconds"), run.facts.get("rollback_seconds")
     if down is None and run.up_since and run.down_since:
         down = (run.up_since - run.down_since).total_seconds()
     parts = [f"down {duration_text(down)}" if down else "", f"rollback {duration_text(back)}" if back else ""]
+    if run.state == RunState.COMPLETED and run.kind == RunKind.PRODUCTION:
+        parts.insert(0, "on PostgreSQL")
     said = ", ".join(part for part in parts if part)
     return said[:1].upper() + said[1:] if said else f"Plan revision {run.plan.revision}"
 
 
 _UNDER_WAY: dict[str, str] = {
-    RunState.RUNNING: "crossing",
+    RunState.RUNNING: "under way",
     RunState.WAITING: "waiting at a gate",
     RunState.HELD: "held",
     RunState.ROLLING_BACK: "rolling back",

@@ -9,17 +9,18 @@ from pathlib import PurePath
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from controlplane.audit.standalone import canonical
 from migrations_app.models import ChecklistItem, MigrationRun, RunStep
 from migrations_app.models.states import RunState, StepState
+from migrations_app.services.downtime import downtime_of
 from migrations_app.services.overview import timeline
-from migrations_app.services.schedule import last_safe_moment
+from migrations_app.services.schedule import last_safe_moment, rehearsed_downtime
 from migrations_app.services.signature_record import signature_record
 
 FORMAT = "causeway certificate 1"
 # Steps between which the application is away for its users, as a plan counts them.
-_DOWN_FROM, _DOWN_TO = "stop_application", "check_application"
 
 
 def collect(run: MigrationRun) -> dict[str, Any]:
@@ -86,13 +87,10 @@ def _plan(run: MigrationRun) -> dict[str, Any]:
 
 
 def _down(run: MigrationRun, steps: list[RunStep]) -> dict[str, Any]:
-    """Measured from the stop until the application proved itself again; planned from the rehearsal's steps."""
-    names = [step.name for step in steps]
-    planned = None
-    if _DOWN_FROM in names and _DOWN_TO in names:
-        within = steps[names.index(_DOWN_FROM) : names.index(_DOWN_TO) + 1]
-        planned = sum(step.planned_seconds or 0 for step in within)
-    measured = (run.up_since - run.down_since).total_seconds() if run.down_since and run.up_since else None
+    """Measured from the stop until the application proved itself again; planned as the rehearsal measured it."""
+    away = downtime_of(run, steps, run.finished_at or timezone.now())
+    measured = away.seconds if away is not None and away.over and run.up_since else None
+    planned = rehearsed_downtime(run)
     return {
         "since": _time(run.down_since),
         "until": _time(run.up_since),

@@ -24,7 +24,9 @@ def only(plan: MovePlan, code: str) -> Finding:
 
 
 def keys(look: Look) -> list[tuple[bool]]:
-    return look.rows("SELECT convalidated FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE '%child'")
+    return look.rows(
+        "SELECT convalidated FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE '%child'"
+    )
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def points(series: Series, since: datetime, until: datetime, most: int = 400) ->
     """For a chart: at most `most` points, each over an equal share of the time. Where nothing was measured is none."""
     share = max(1.0, (until - since).total_seconds() / most)
     fitting = [step for step in _FINER if step.value <= share] or [Resolution.RAW]
-    return _merged(_read(series, fitting[-1], since, until), since, share, most)
+    return thinned(_read(series, fitting[-1], since, until), since, share, most)
 
 
 def labels_key(labels: Mapping[str, str]) -> str:
@@ -182,7 +182,8 @@ def floor(moment: datetime, seconds: int) -> datetime:
     return datetime.fromtimestamp(epoch - epoch % seconds, UTC)
 
 
-def _merged(rows: Sequence[Point], since: datetime, share: float, most: int) -> list[Point]:
+def thinned(rows: Sequence[Point], since: datetime, share: float, most: int) -> list[Point]:
+    """At most `most` points, each of `share` seconds from `since` on; nothing is lost of least and most."""
     shares: dict[int, list[Point]] = {}
     for row in rows:
         place = min(int(max(0.0, (row.at - since).total_seconds()) / share), most - 1)

@@ -1,0 +1,210 @@
+"""From stored samples to pictures: the limits' strip and the charts of a target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+
+from controlplane.pages.words import moment_text
+from monitoring_app import charts
+from monitoring_app.models import AlertRule, Marker, Resolution, Sample, Series, Target
+from monitoring_app.services import samples
+from monitoring_app.services.amounts import amount_text, metric_of, series_title, value_text
+from monitoring_app.services.boards import Board, Reading, is_wanted
+from monitoring_app.services.markers import BACK, CUT_OVER
+
+STRIP_HOURS = 3
+STRIP_POINTS = 180
+MOST = 300
+TABLE_ROWS = 12
+_KINDS = ("spark", "second", "third", "fourth")
+
+
+@dataclass(frozen=True)
+class StripRow:
+    """A limit: its words, its picture, and what it reached within the strip's time."""
+
+    reading: Reading
+    picture: SafeString
+    peak: str
+
+
+@dataclass(frozen=True)
+class ChartTable:
+    """The same numbers for those who can't see the picture: a row for each stretch of time."""
+
+    columns: list[str]
+    rows: list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    metric: str
+    title: str
+    picture: SafeString
+    legend: list[tuple[str, str, str]]  # (kind, name, value now)
+    note: str
+    table: ChartTable
+    is_empty: bool = False
+
+
+def strips(boards: Sequence[Board], now: datetime) -> dict[int, list[StripRow]]:
+    """The strip of each board by its target, with two queries for all."""
+    since = now - timedelta(hours=STRIP_HOURS)
+    shown = [reading.series.pk for board in boards for reading in board.limits if reading.series is not None]
+    found = traces(shown, since, now)
+    marks = marks_of([board.target for board in boards], since, now)
+    return {
+        board.target.pk: [
+            _strip_row(reading, found, marks.get(board.target.application_id, []), since, now)
+            for reading in board.limits
+        ]
+        for board in boards
+    }
+
+
+def traces(series: Iterable[int], since: datetime, until: datetime) -> dict[int, list[samples.Point]]:
+    """Raw points of several series, thinned, with one query. since: within the 48 hours of raw samples."""
+    rows: dict[int, list[samples.Point]] = {}
+    found = Sample.objects.filter(series__in=list(series), resolution=Resolution.RAW, at__gte=since, at__lt=until)
+    fields = ("series_id", "at", "minimum", "average", "maximum", "n", "events")
+    for pk, *values in found.order_by("series", "at").values_list(*fields):
+        rows.setdefault(pk, []).append(samples.Point(*values))
+    share = (until - since).total_seconds() / STRIP_POINTS
+    return {pk: samples.thinned(points, since, share, STRIP_POINTS) for pk, points in rows.items()}
+
+
+def marks_of(targets: Iterable[Target], since: datetime, until: datetime) -> dict[int, list[charts.Mark]]:
+    """What happened to each application in that time, by the application's id."""
+    found: dict[int, list[charts.Mark]] = {}
+    ids = [target.application_id for target in targets]
+    for marker in Marker.objects.filter(application__in=ids, at__gte=since, at__lte=until).order_by("at"):
+        strong = marker.kind in (CUT_OVER, BACK)
+        text = {CUT_OVER: "cut-over", BACK: "back on SQLite"}.get(marker.kind, marker.text)
+        mark = charts.Mark(marker.at, f"{text} {moment_text(marker.at)}", strong)
+        found.setdefault(marker.application_id, []).append(mark)
+    return found
+
+
+def chart_of(
+    target: Target,
+    metric: str,
+    rows: Sequence[Series],
+    since: datetime,
+    until: datetime,
+    *,
+    marks: Sequence[charts.Mark],
+    rules: Sequence[AlertRule],
+    height: int = 190,
+    top: float | None = None,
+) -> Chart:
+    """All series of one metric in one picture, the four with the highest newest values first."""
+    shown = sorted((row for row in rows if is_wanted(target, row)), key=lambda row: -(row.last_value or 0))
+    points = [samples.points(row, since, until, most=MOST) for row in shown[: len(_KINDS)]]
+    rule = next((rule for rule in rules if rule.metric == metric and rule.enabled), None)
+    return draw(metric, shown, points, since, until, marks=marks, rule=rule, height=height, top=top)
+
+
+def draw(
+    metric: str,
+    rows: Sequence[Series],
+    points: Sequence[Sequence[samples.Point]],
+    since: datetime,
+    until: datetime,
+    *,
+    marks: Sequence[charts.Mark] = (),
+    rule: AlertRule | None = None,
+    height: int = 190,
+    top: float | None = None,
+) -> Chart:
+    """A chart of points that were read already."""
+    unit = metric_of(metric).unit
+    lines = [charts.Line(line, _told(row), kind) for row, line, kind in zip(rows, points, _KINDS, strict=False)]
+    limits = [charts.Limit(rule.threshold, f"limit {amount_text(rule.threshold, unit)}")] if rule else []
+    over = charts.span(since, until, most=MOST)
+    picture = charts.line_chart(
+        lines,
+        over,
+        say=lambda value: amount_text(value, unit),
+        say_time=_time_words(until - since),
+        limits=limits,
+        marks=marks,
+        height=height,
+        top=top,
+    )
+    legend = [(line.kind, line.name, value_text(metric, _newest(line.points))) for line in lines]
+    hidden = len(rows) - len(lines)
+    notes = sorted({row.note for row in rows if row.note})
+    note = " · ".join([*([f"{hidden} more not drawn"] if hidden > 0 else []), *notes[:2]])
+    # Safe: charts escapes every text; all else in it are numbers and constants.
+    return Chart(
+        metric, metric_of(metric).title, mark_safe(picture), legend, note,
+        _table(metric, lines, since, until), not any(line.points for line in lines),
+    )  # fmt: skip
+
+
+def _strip_row(
+    reading: Reading,
+    found: dict[int, list[samples.Point]],
+    marks: Sequence[charts.Mark],
+    since: datetime,
+    now: datetime,
+) -> StripRow:
+    points = found.get(reading.series.pk, []) if reading.series is not None else []
+    limits = [charts.Limit(reading.rule.threshold, reading.limit)] if reading.rule and reading.rule.enabled else []
+    line = charts.Line(points, kind="over" if reading.state == "over" else "spark")
+    picture = charts.sparkline(line, charts.span(since, now, most=STRIP_POINTS), limits=limits, marks=marks)
+    peak = max((point.maximum for point in points), default=None)
+    # Safe: charts escapes every text; all else in it are numbers and constants.
+    return StripRow(reading, mark_safe(picture), value_text(reading.metric, peak) if peak is not None else "")
+
+
+def axis(now: datetime, marks: Sequence[charts.Mark]) -> dict[str, object]:
+    """What stands above the strip: its begin, the strong marks, now."""
+    since = now - timedelta(hours=STRIP_HOURS)
+    over = charts.span(since, now)
+    strong = [mark for mark in marks if mark.strong][-1:]
+    return {
+        "since": since,
+        "marks": [{"x": round(100 * over.share(mark.at), 2), "text": mark.text} for mark in strong
+                  if 0.12 < over.share(mark.at) < 0.85],
+    }  # fmt: skip
+
+
+def _told(series: Series) -> str:
+    return ", ".join(str(series.labels[name]) for name in sorted(series.labels)) or metric_of(series.metric).title
+
+
+def _newest(points: Sequence[charts.Point]) -> float | None:
+    return points[-1].average if points else None
+
+
+def _time_words(length: timedelta) -> charts.SayTime:
+    if length <= timedelta(days=2):
+        return lambda moment: f"{timezone.localtime(moment):%H:%M}"
+    return lambda moment: f"{timezone.localtime(moment).day} {timezone.localtime(moment):%b %H:%M}"
+
+
+def _table(metric: str, lines: Sequence[charts.Line], since: datetime, until: datetime) -> ChartTable:
+    step = (until - since) / TABLE_ROWS
+    rows = []
+    for place in range(TABLE_ROWS):
+        begin, end = since + place * step, since + (place + 1) * step
+        cells = [_cell(metric, [p for p in line.points if begin <= p.at < end]) for line in lines]
+        rows.append((moment_text(begin), cells))
+    return ChartTable([line.name for line in lines], rows)
+
+
+def _cell(metric: str, points: Sequence[charts.Point]) -> str:
+    if not points:
+        return "not measured"
+    mean = sum(point.average for point in points) / len(points)
+    return f"{value_text(metric, mean)} (at most {value_text(metric, max(point.maximum for point in points))})"
+
+
+def series_titles(rows: Iterable[Series]) -> dict[int, str]:
+    return {row.pk: series_title(row.metric, row.labels) for row in rows}

@@ -9,8 +9,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
+from controlplane.mail import sent
 from migrations_app.forms.mails import MailSettingsForm
-from migrations_app.services import mail_settings, mails
+from migrations_app.services import mail_settings
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.views.common import page, person_of, render_page
 
@@ -31,8 +32,8 @@ def show(request: HttpRequest) -> HttpResponse:
         "place": "mails",
         "topics": topics,
         "address": person.email,
-        "latest": mails.latest_of(person),
-        "failed": mails.failed_for(person),
+        "latest": sent.latest_of(person),
+        "failed": sent.failed_for(person),
     }
     return render_page(request, "mails/settings.html", context)
 
@@ -42,7 +43,7 @@ def show(request: HttpRequest) -> HttpResponse:
 def again(request: HttpRequest, number: int) -> HttpResponse:
     """Put a mail that failed back in the queue."""
     try:
-        mails.retry_mail(actor=request.user, mail_id=number)
+        sent.retry_mail(actor=request.user, mail_id=number)
     except ServiceRefused as refused:
         if refused.status == 404:
             raise Http404(refused.message) from None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from controlplane import doorbell
 from controlplane.audit.trail import record
 from controlplane.mail import outbox
 from controlplane.mail.models import MailState, OutgoingMail
-from controlplane.registry.models import Membership, Role
-from migrations_app import doorbell
-from migrations_app.services.errors import ServiceRefused
+from controlplane.refusals import ServiceRefused
+from controlplane.registry.models import Application, Membership, Role
 
 SHOWN = 20
 
@@ -21,6 +22,24 @@ SHOWN = 20
 def latest_of(user: Any) -> list[OutgoingMail]:
     """The newest mails to this person."""
     return list(OutgoingMail.objects.filter(user=user)[:SHOWN])
+
+
+def of_my_applications(user: Any, *, about: Iterable[str], before: int | None, limit: int) -> list[OutgoingMail]:
+    """Mails of the user's applications about such things (`alert:`), the newest first, from a row on."""
+    names = list(Application.objects.visible_to(user).values_list("name", flat=True))
+    things = Q()
+    for beginning in about:
+        things |= Q(about__startswith=beginning)
+    rows = OutgoingMail.objects.filter(things, application__in=names).defer("context")
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    return list(rows[:limit])
+
+
+def may_send_again(user: Any, mails: Iterable[OutgoingMail]) -> set[int]:
+    """The ids of those that failed and that this person can see to."""
+    failed = [mail.pk for mail in mails if mail.state == MailState.FAILED]
+    return set(_within_reach(user).filter(pk__in=failed).values_list("pk", flat=True)) if failed else set()
 
 
 def failed_for(user: Any) -> list[OutgoingMail]:

@@ -1,7 +1,7 @@
 """The server's part of a round: every probe of PostgreSQL, each with its own deadline, all together within ten seconds.
 
 A probe that hangs costs its own time and its answer; the others go on over a new connection. A server that doesn't
-answer at all is known after five seconds, and then nothing else is waited for.
+answer at all is known after six seconds, and then nothing else is waited for.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from psycopg2 import sql
+from psycopg2 import errors, sql
 
 from monitoring_app.probes.measurement import FULL, PARTIAL, Measurement
 from monitoring_app.probes.postgresql import snapshots
@@ -25,6 +25,7 @@ LONGEST_INTERVAL: Final = 600.0  # seconds; a mean over more says nothing of now
 _CANDIDATES: Final = 200  # whose texts are read
 METRICS: Final = ("query_mean", "query_slowest_mean")
 
+_PRELOAD: Final = "shared_preload_libraries = '{}' in postgresql.conf and a restart of the server"
 _EXTENSION = """
 SELECT n.nspname::text, e.extversion, current_database()::text,
        CASE WHEN pg_has_role(current_user, 'pg_read_all_settings', 'USAGE')
@@ -78,7 +79,10 @@ def _ask(asked: Asked) -> Answer:
     if why:
         return _unknown(why, {})
     named = sql.Identifier(schema)
-    ((now, reset, evicted),) = asked.session.rows(sql.SQL(_STATE).format(schema=named))
+    try:
+        ((now, reset, evicted),) = asked.session.rows(sql.SQL(_STATE).format(schema=named))
+    except errors.ObjectNotInPrerequisiteState:  # a role that may not read the setting learns it only so
+        return _unknown(f"the extension's library is not loaded: {_PRELOAD.format('pg_stat_statements')}", {})
     rows = asked.session.rows(sql.SQL(_NUMBERS).format(schema=named, most=sql.Literal(snapshots.MOST + 1)))
     current = snapshots.Snapshot(now, reset, evicted, {row[0]: (row[1], row[2]) for row in rows if row[0] is not None})
     hidden = sum(row[1] for row in rows if row[0] is None)
@@ -101,7 +105,7 @@ def _where(asked: Asked) -> tuple[str, str]:
     ((schema, version, database, preloaded),) = asked.session.rows(_EXTENSION)
     loaded = preloaded is None or "pg_stat_statements" in [name.strip() for name in preloaded.split(",")]
     libraries = ",".join(filter(None, [preloaded, "pg_stat_statements"]))
-    preload = f"shared_preload_libraries = '{libraries}' in postgresql.conf and a restart of the server"
+    preload = _PRELOAD.format(libraries)
     create = f"CREATE EXTENSION pg_stat_statements; in database {database}"
     if schema is None:
         also = (

@@ -23,9 +23,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def part_file(path: Path) -> Iterator[BinaryIO]:
+def part_file(path: Path, *, sync_name: bool = True) -> Iterator[BinaryIO]:
     """Write `path` by way of `path.part`; it gets its name when the block ends well, and is removed otherwise.
 
+    Without `sync_name` its content is on disk, but the name only once the folder is synced, as by the next file with.
     Raises Failed DISK_FULL, FILE_ERROR.
     """
     part = path.with_name(path.name + PART)
@@ -36,7 +37,8 @@ def part_file(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
-            sync_folder(path.parent)
+            if sync_name:
+                sync_folder(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
             raise

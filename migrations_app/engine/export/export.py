@@ -250,6 +250,8 @@ class _Writer:
         for job in todo:
             self._files[job.first_number] = list(job.kept)
             self._rows[job.table.name] = self._rows.get(job.table.name, 0) + sum(file.rows for file in job.kept)
+        # The largest tables first: what is handed out last should be over soon.
+        todo = sorted(todo, key=lambda job: -(job.table.profile.rows if job.table.profile else 0))
         crew = Crew(todo, lambda job, control: write_part(job, self.source, self.directory, control), self._written)
         crew.run(self.control, self._helpers(min(jobs, len(todo)) - 1))
 

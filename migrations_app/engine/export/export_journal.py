@@ -1,6 +1,7 @@
 """The journal of an export under way: which chunks are whole, so that the next attempt can keep them.
 
-`export.journal`, one JSON object a line, synced after each: a head that names what is exported, then a line a chunk.
+`export.journal`, one JSON object a line: a head that names what is exported, then a line a chunk. Each is handed to the
+system at once, and synced every second: a chunk whose line a power cut took is written again.
 It is removed when the manifest stands. A torn last line (we died while writing it) is ignored.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +20,7 @@ from migrations_app.engine.errors import Refused
 from migrations_app.engine.export.manifest import CHUNK_NAME, NAME, ExportFile
 
 JOURNAL = "export.journal"
+_SYNC_SECONDS = 1.0  # between two syncs: a sync a chunk keeps everybody waiting, for progress that is cheap to repeat
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Journal:
         self.head = head
         self._file: BinaryIO | None = None
         self._lock = threading.Lock()
+        self._synced = time.monotonic()
 
     def resume(self) -> list[JournalEntry]:
         """Open for appending; the entries of an earlier attempt at the very same export, else none."""
@@ -49,7 +53,8 @@ class Journal:
 
     def append(self, entry: JournalEntry) -> None:
         with self._lock, told(self.directory / JOURNAL):
-            self._write(asdict(entry))
+            due = time.monotonic() - self._synced >= _SYNC_SECONDS
+            self._write(asdict(entry), sync=due)
 
     def close(self) -> None:
         """Closing writes what a full disk didn't take before, and fails again. Raises Failed DISK_FULL, FILE_ERROR."""
@@ -63,6 +68,7 @@ class Journal:
         self._file.flush()
         if sync:
             os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
 
     def _earlier(self) -> list[JournalEntry]:
         try:

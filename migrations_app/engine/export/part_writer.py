@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Protocol
 from migrations_app.engine.artefact_files import part_file
 from migrations_app.engine.control import Control
 from migrations_app.engine.crew import lend_hand
+from migrations_app.engine.errors import EngineError
 from migrations_app.engine.export.manifest import ExportFile
 from migrations_app.engine.export.source_lines import Block, PartReader
 from migrations_app.engine.profile.column_profile import TableProfile
@@ -58,15 +60,35 @@ class PartJob:
 
 
 def write_part(job: PartJob, source: RowSource, directory: Path, control: Control) -> Iterator[ExportFile]:
-    """Write what is missing of the part, and tell of each chunk once it is on disk."""
+    """Write what is missing of the part, and tell of each chunk once it is on disk.
+
+    A thread beside hashes and writes a chunk and waits for the disk, while the next is being read: at most two are in
+    memory.
+    """
     number = job.first_number + len(job.kept)
-    for raw, rows in cut(_blocks(job, source)):
-        control.checkpoint()
-        name = f"{number:04d}.jsonl"
-        with part_file(directory / name) as file:
-            file.write(raw)
-        yield ExportFile(name, rows, len(raw), hashlib.sha256(raw).hexdigest())
-        number += 1
+    written: Future[ExportFile] | None = None
+    with ThreadPoolExecutor(1, "causeway-export") as beside:
+        try:
+            for raw, rows in cut(_blocks(job, source)):
+                if written is not None:
+                    yield written.result()
+                    written = None
+                control.checkpoint()
+                written = beside.submit(_write_chunk, directory / f"{number:04d}.jsonl", raw, rows)
+                number += 1
+        except EngineError:
+            if written is not None:  # it needn't be written again
+                yield written.result()
+            raise
+        if written is not None:
+            yield written.result()
+
+
+def _write_chunk(path: Path, raw: bytes, rows: int) -> ExportFile:
+    """The manifest's writing syncs all the names."""
+    with part_file(path, sync_name=False) as file:
+        file.write(raw)
+    return ExportFile(path.name, rows, len(raw), hashlib.sha256(raw).hexdigest())
 
 
 def help_writing(channel: Channel, control: Control, address: Address, directory: Path) -> None:

@@ -2,12 +2,15 @@
 
 Each expression gives, inside json_array(), exactly what cells.encode_row() writes. SQLite alone can't do all of it:
 json_array() prints 15 digits of a REAL, which is exact only for multiples of 1/16 up to 1e10; other reals go through
-a Python function. What no expression covers (text that isn't valid UTF-8) is for the careful way, row by row; so is
-every cell where self_test() finds that this SQLite writes something else.
+a Python function, but for those that a column is known to repeat: their text stands in the SQL. What no expression
+covers (text that isn't valid UTF-8) is for the careful way, row by row; so is every cell where self_test() finds that
+this SQLite writes something else.
 """
 
 from __future__ import annotations
 
+import math
+import sqlite3
 import struct
 from collections.abc import Collection, Sequence
 from weakref import WeakKeyDictionary
@@ -20,8 +23,11 @@ from migrations_app.engine.source.sqlite_source import Source, quote_name
 REAL_FUNCTION = "causeway_real"
 FINITE_FUNCTION = "causeway_finite"  # float.__repr__ itself: a third less time than a function of ours
 _TESTED: WeakKeyDictionary[Source, bool] = WeakKeyDictionary()  # by connection
-# json_array() prints these reals as Python's repr does. 0 isn't among them: it may be the negative one.
-_PRINTED_ALIKE = "{0} BETWEEN -1e10 AND 1e10 AND {0} * 16 = CAST({0} * 16 AS INTEGER) AND {0} <> 0"
+# The negative 0 equals 0, and SQLite prints it so: only its angle tells.
+_NOT_NEGATIVE_ZERO = "({0} <> 0 OR atan2({0}, -1) > 0)"
+# json_array() prints these reals as Python's repr does.
+_PRINTED_ALIKE = "{0} BETWEEN -1e10 AND 1e10 AND {0} * 16 = CAST({0} * 16 AS INTEGER) AND " + _NOT_NEGATIVE_ZERO
+_MOST_DENOMINATOR = 2**62
 _INFINITE = ("inf", "-inf")
 _HUGE = "1e300"
 ANY_KIND = ("integer", "real", "text", "blob")
@@ -33,6 +39,7 @@ _PROBES: tuple[int | float | str | bytes | None, ...] = (
     *("", "null", 'a"b\\c/d', "".join(map(chr, range(1, 128))), "a\0b", "é名🎉\u2028\ufeff\x7f\x9f", "[1]", '{"a":1}'),
     *(b"", b"\0\xff", b"abc"),
 )
+_REPEATED = tuple(probe for probe in _PROBES if isinstance(probe, float))
 
 
 def real_text(value: object) -> str:
@@ -43,16 +50,19 @@ def real_text(value: object) -> str:
     return encode_cell(value) if text in _INFINITE else text
 
 
-def export_cell(name: str, kinds: Collection[str] = ANY_KIND, *, hex_strings: bool = False) -> str:
+def export_cell(
+    name: str, kinds: Collection[str] = ANY_KIND, *, hex_strings: bool = False, repeated: Sequence[float] = ()
+) -> str:
     """The SQL of one cell of a column that holds at most the storage classes `kinds`.
 
     A BLOB where none is expected makes json_array() fail; a REAL where none is expected would lose digits.
+    `repeated`: reals that many of its rows hold, for speed alone; used where `kinds` has no text that may equal them.
     """
     cell = quote_name(name)
     if hex_strings:
         return f"CASE WHEN {cell} IS NULL THEN NULL ELSE lower(hex({cell})) END"
     if set(kinds) == {"real"}:
-        return _real(cell)
+        return _real(cell, repeated)
     branches = ""
     if "real" in kinds:
         branches += f" WHEN 'real' THEN {_real(cell)}"
@@ -78,10 +88,25 @@ def unprofiled_cell(column: SourceColumn, *, typed: bool) -> str:
     return export_cell(column.name)
 
 
-def _real(cell: str) -> str:
+def _real(cell: str, repeated: Sequence[float] = ()) -> str:
     exact, finite = _PRINTED_ALIKE.format(cell), f"abs({cell}) < {_HUGE}"
+    known = "".join(_repeated(cell, value) for value in repeated)
     others = f"WHEN {finite} THEN json({FINITE_FUNCTION}({cell})) ELSE json({REAL_FUNCTION}({cell}))"
-    return f"CASE WHEN {exact} THEN {cell} WHEN {cell} IS NULL THEN NULL {others} END"
+    return f"CASE{known} WHEN {exact} THEN {cell} WHEN {cell} IS NULL THEN NULL {others} END"
+
+
+def _repeated(cell: str, value: float) -> str:
+    """The branch for one value; '' for one that has no exact form in SQL. SQLite works out its constants once."""
+    if not math.isfinite(value):
+        return ""
+    # A quotient of integers: that SQLite reads decimals right to the last bit isn't certain.
+    above, below = value.as_integer_ratio()
+    if below > _MOST_DENOMINATOR or abs(above) > 2**53:
+        return ""
+    same = f"{cell} = CAST({above} AS REAL) / CAST({below} AS REAL)"
+    if value == 0:
+        value, same = 0.0, f"{same} AND {_NOT_NEGATIVE_ZERO.format(cell)}"
+    return f" WHEN {same} THEN json('{value!r}')"
 
 
 def export_line(cells: Sequence[str]) -> str:
@@ -94,8 +119,19 @@ def prepare(source: Source) -> bool:
     if source not in _TESTED:
         source.define(REAL_FUNCTION, real_text)
         source.define(FINITE_FUNCTION, float.__repr__)
+        if not _knows_angles(source):
+            source.define("atan2", math.atan2, 2)
         _TESTED[source] = self_test(source)
     return _TESTED[source]
+
+
+def _knows_angles(source: Source) -> bool:
+    """Builds without SQLITE_ENABLE_MATH_FUNCTIONS don't."""
+    try:
+        source.select("SELECT atan2(0.0, -1)").fetchone()
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def self_test(source: Source) -> bool:
@@ -106,6 +142,8 @@ def self_test(source: Source) -> bool:
             wanted.append((export_cell("c", ("integer", "text")), encode_row((probe,))))
         if isinstance(probe, bytes | None):
             wanted.append((export_cell("c", hex_strings=True), encode_row((probe,), (0,))))
+        if isinstance(probe, float | None):
+            wanted.append((export_cell("c", ("real",), repeated=_REPEATED), encode_row((probe,))))
         for cell, expected in wanted:
             sql = f"SELECT CAST({export_line((cell,))} AS BLOB) FROM (SELECT ? AS c)"
             if source.select(sql, (probe,)).fetchone()[0] != expected[:-1]:

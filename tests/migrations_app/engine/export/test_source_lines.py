@@ -1,5 +1,6 @@
 """Lines made by SQLite are byte for byte those made cell by cell, in whatever parts."""
 
+import math
 import random
 import shutil
 import sqlite3
@@ -85,12 +86,40 @@ def test_a_cell_that_nobody_would_expect_there_comes_all_the_same(tmp_path: Path
 
 def test_random_reals_keep_every_bit(tmp_path: Path) -> None:
     path, seeded = tmp_path / "a.sqlite", random.Random(11)
-    values = [seeded.choice((seeded.random(), seeded.randrange(-(2**20), 2**20) / 16, seeded.gauss(0, 1e12)))]
+    values = [
+        seeded.choice((seeded.random(), seeded.randrange(-(2**20), 2**20) / 16, seeded.gauss(0, 1e12)))
+        for _ in range(4000)
+    ]
     values += [seeded.uniform(-1e6, 1e6) * 10 ** seeded.randrange(-300, 300) for _ in range(4000)]
     execute(path, "CREATE TABLE t (x REAL, y)", [("INSERT INTO t VALUES (?, ?)", (v, v)) for v in values])
     with open_source(path) as source:
         fast, careful, _blocks = fast_and_careful(source, "t", profiled=False)
     assert fast == careful
+
+
+REPEATED = (0.0, 0.5, -2.0, 0.1, 1 / 3, -4000 / 3, 1e16, 1e300, 5e-324, float("inf"))
+
+
+@pytest.mark.parametrize("common", REPEATED)
+def test_a_real_that_a_column_repeats_is_told_from_its_neighbours(tmp_path: Path, common: float) -> None:
+    path = tmp_path / "a.sqlite"
+    beside = [-common, math.nextafter(common, 1e308), math.nextafter(common, -1e308), None, 0.0, -0.0, *REPEATED]
+    values = [common] * 300 + beside * 3
+    execute(path, "CREATE TABLE t (x, y REAL)", [("INSERT INTO t VALUES (?, ?)", (v, v)) for v in values])
+    with open_source(path) as source:
+        profile = check_plan_with_profile(plain_plan(source.schema), source)[1].table("t")
+        assert common in source_lines.repeated_reals(source, source.schema.table("t"), profile)["x"]
+        fast, careful, blocks = fast_and_careful(source, "t", profiled=True)
+    assert fast == careful
+    assert blocks > 0
+
+
+def test_a_sqlite_without_mathematics_tells_the_zeros_apart_too(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_sql, "_knows_angles", lambda source: False)
+    with open_source(odd) as source:
+        fast, careful, blocks = fast_and_careful(source, "t", profiled=True)
+    assert fast == careful
+    assert blocks > 0
 
 
 def test_parts_cover_every_row_once_whatever_the_rowids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,11 +252,15 @@ def reach(
     return target
 
 
-def complete(of: MigrationRun, *, minutes: float = 30, **fields: Any) -> MigrationRun:
+def complete(
+    of: MigrationRun, *, minutes: float = 30, signers: dict[str, User] | None = None, **fields: Any
+) -> MigrationRun:
     """The run with every step done."""
     last = of.steps.order_by("-position").first()
     assert last is not None
-    reach(of, last.name, state=StepState.SUCCEEDED, run_state=RunState.COMPLETED, minutes=minutes)
+    reach(
+        of, last.name, state=StepState.SUCCEEDED, run_state=RunState.COMPLETED, minutes=minutes, signers=signers or {}
+    )
     now = timezone.now()
     MigrationRun.objects.filter(pk=of.pk).update(finished_at=now, **fields)
     of.refresh_from_db()

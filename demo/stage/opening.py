@@ -19,9 +19,11 @@ from demo.stage.progress import Follower, reach
 from migrations_app.models import MigrationPlan, MigrationRun
 from migrations_app.models.states import RUN_ACTIVE, PlanState, RunKind, RunState, StepState
 from migrations_app.services.errors import ServiceRefused
+from migrations_app.services.looks import ask_look
 from migrations_app.services.plans import request_plan
 from migrations_app.services.rollback import request_rollback
 from migrations_app.services.runs import create_run, start_run, submit_run
+from migrations_app.services.sections import SECTIONS
 
 PLAN_SECONDS = 180
 REHEARSAL_SECONDS = 600
@@ -49,6 +51,8 @@ class Opening:
             raise StageError("demo.refused", refused.message, refused.hint or "See the run's page.") from None
 
     def _prepare(self, fresh: Sequence[Application]) -> list[StageError]:
+        for application in fresh:
+            self._look_at(application)
         plans = [self._ask_for_plan(application) for application in fresh]
         for plan in plans:
             self._wait_for_plan(plan)
@@ -65,6 +69,19 @@ class Opening:
                 self._console.complain(str(problem))
                 held.append(problem)
         return held
+
+    def _look_at(self, application: Application) -> None:
+        """As “Look again” does, so that its page says that what is described is there."""
+        for section in SECTIONS.values():
+            if section.look and not application.seen.get(section.look):
+                ask_look(
+                    actor=self._ops,
+                    application=application,
+                    kind=section.look,
+                    values={},
+                    address=None,
+                    version=application.version,
+                )
 
     def _ask_for_plan(self, application: Application) -> MigrationPlan:
         """The newest plan that can be used, or a new one; a worker makes it."""

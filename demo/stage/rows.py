@@ -15,6 +15,7 @@ from demo.stage.people import PEOPLE
 from demo.stage.samples import Installation, describe
 
 ACTOR = "cli:demo"
+STAFF = ("ops", "lead")  # they look around in the admin site as well
 
 
 def seed_people(passwords: dict[str, str]) -> dict[str, User]:
@@ -25,7 +26,8 @@ def seed_people(passwords: dict[str, str]) -> dict[str, User]:
         user = users.filter(username=person.name).first()
         if user is None:
             make = users.create_user if person.role else users.create_superuser
-            user = make(person.name, f"{person.name}@example.test", passwords[person.name])
+            fields = {"is_staff": True} if person.role in STAFF else {}
+            user = make(person.name, f"{person.name}@example.test", passwords[person.name], **fields)
         people[person.name] = user
     return people
 

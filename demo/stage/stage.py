@@ -7,6 +7,7 @@ import secrets
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,6 +52,11 @@ class Stage:
     @property
     def passwords(self) -> dict[str, str]:
         return self.keys.passwords(NAMES)
+
+    @property
+    def public_key(self) -> Path:
+        """Of the trail: what an auditor would have been given on another way."""
+        return self.home.path / "audit-public.pem"
 
     @contextmanager
     def up(self) -> Iterator[None]:
@@ -136,6 +142,7 @@ class Stage:
 
         django.setup()
         signing.create_key(self.keys.path("audit.pem"))
+        self.public_key.write_text(signing.public_pem())
         call_command("migrate", verbosity=0, interactive=False)
         self.console.say("Control database: SQLite, schema up to date")
 

@@ -57,7 +57,8 @@ To check it, with Python 3.11 or newer and nothing else:
 
   python verify.py . --public-key KEY.pem
 
-The public key must have come to you on another way than this bundle, or it proves nothing. The same holds for
+The public key must have come to you on another way than this bundle, or it proves nothing: ask those who run
+Causeway for the output of “python manage.py audit_public_key”, and compare its fingerprint. The same holds for
 verify.py: take your own copy of it (controlplane/audit/standalone.py in the product's source) if you can.
 
 The bundle may hold values of the application's data, where a verification found differences or where people wrote

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controlplane.registry.models import Role
-from migrations_app.models.states import ApprovalState, ItemState, Price
+from migrations_app.models.states import ApprovalState, ItemState, Phase, Price
 from migrations_app.services.words import in_words
 
 Rows = tuple[tuple[str, ...], ...]
@@ -258,7 +258,8 @@ def _agreement(row: Mapping[str, Any]) -> str:
 
 def _checklist(content: Mapping[str, Any]) -> Section:
     items = content["checklist"]
-    mandatory = [item for item in items if item["level"] == "mandatory"]
+    back = [item for item in items if item["phase"] == Phase.ROLLBACK] if content["outcome"] == "completed" else []
+    mandatory = [item for item in items if item["level"] == "mandatory" and item not in back]
     fine = sum(item["state"] in _FINE for item in mandatory)
     rows = tuple(
         (
@@ -271,8 +272,10 @@ def _checklist(content: Mapping[str, Any]) -> Section:
         for item in items
     )
     head = ("Item", "Level", "Proved by", "State", "Evidence")
-    said = (f"{fine} of {len(mandatory)} mandatory items passed, were waived or do not apply.",)
-    return Section("Checklist", said, table=_table(head, rows, (0.3, 0.13, 0.12, 0.13, 0.32)))
+    said = [f"{fine} of {len(mandatory)} mandatory items passed, were waived or do not apply."]
+    if back:
+        said.append(f"{_many(len(back), 'item')} of the way back stayed open: nothing was rolled back.")
+    return Section("Checklist", tuple(said), table=_table(head, rows, (0.3, 0.13, 0.12, 0.13, 0.32)))
 
 
 def _prover(item: Mapping[str, Any]) -> str:
@@ -294,7 +297,7 @@ def _timeline(content: Mapping[str, Any]) -> Section:
     rows = tuple(
         (
             row["title"],
-            row["owner"],
+            ", ".join(_role(role) for role in row["owner"].split(", ")),
             in_words(row["planned_seconds"]) if row["planned_seconds"] else "–",
             in_words(row["actual_seconds"]) if row["actual_seconds"] is not None else "–",
             _clock(row["actual_start"]),

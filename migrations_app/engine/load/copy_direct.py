@@ -38,14 +38,13 @@ _TAKEN = {
     "verbatim": {"integer", "real", "text"},
 }
 # An infinity, a BLOB, invalid text. No string looks so: behind its closing quote comes a comma or a bracket.
-_WRAPPED = (b'{"r"', b'{"b"', b'{"t"')
-# What JSON writes with a backslash. COPY reads two of them itself: the quote and the backslash stay as they are.
-_ESCAPED = re.compile(rb"\\(?:([nrtbf])|u00([01][0-9a-f])|.)", re.DOTALL)
-_LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
-
-
-class _Nul(Exception):
-    """A text holds U+0000, which PostgreSQL can't."""
+_WRAPPED = re.compile(rb'\{"[rbt]"')
+# What JSON writes with a backslash and COPY doesn't read so; and a backslash itself, lest half of one be taken for it.
+_ESCAPED = re.compile(rb"\\(?:[nrtbf\\]|u00[01][0-9a-f])")
+_MEANT = {
+    **{rb"\n": b"\n", rb"\r": b"\r", rb"\t": b"\t", rb"\b": b"\b", rb"\f": b"\f", rb"\\": rb"\\"},
+    **{b"\\u%04x" % code: bytes((code,)) for code in range(1, 32)},
+}
 
 
 def copy_sql(table: TablePlan, exported: ExportTable, schema: str) -> str:
@@ -70,22 +69,16 @@ def _is_taken(column: ColumnPlan, classes: set[str]) -> bool:
 
 def csv_lines(raw: bytes) -> bytes | None:
     """The same rows as CSV; None where a cell is none of string, number and null, or holds U+0000."""
-    if b"{" in raw and any(wrapped in raw for wrapped in _WRAPPED):
+    if b"{" in raw and _WRAPPED.search(raw):
         return None
-    body = raw[1:-2].replace(b"]\n[", b"\n")
+    body = raw.replace(b"]\n[", b"\n")
     if b"\\" in body:
         try:
-            body = _ESCAPED.sub(_unescaped, body)
-        except _Nul:
+            body = _ESCAPED.sub(_meant, body)
+        except KeyError:  # U+0000
             return None
-    return body + b"\n"
+    return body[1:-2] + b"\n"
 
 
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    if found[1]:
-        return _LETTERS[found[1]]
-    if found[2] is None:
-        return found[0]
-    if found[2] == b"00":
-        raise _Nul
-    return bytes((int(found[2], 16),))
+def _meant(found: re.Match[bytes]) -> bytes:
+    return _MEANT[found[0]]

@@ -142,11 +142,14 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 # Of a failed attempt axes keeps what was posted: never a code that still counts, nor what was typed beside it.
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "password", "code", "reason", "note", "csrfmiddlewaretoken"]
+AXES_SENSITIVE_PARAMETERS += ["new_password", "again", "first_code"]
 AXES_LOCKOUT_TEMPLATE = "locked.html"
 AXES_CLIENT_IP_CALLABLE = "controlplane.proxies.client_address"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    # Refuses nothing: hears of every password that was set.
+    {"NAME": "controlplane.people.changes.NoticePasswordChanges"},
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "runs"
@@ -200,6 +203,14 @@ vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="causeway@localhost")
 
+# --- Monitoring ---------------------------------------------------------------------------------------
+# Seconds between two rounds; a demo may shorten them. Readiness fails when the loop was silent for three.
+CAUSEWAY_MONITORING_SECONDS = env.int("CAUSEWAY_MONITORING_SECONDS", default=15)
+# Who knows it reads /metrics and the details of /readyz. Empty: nobody does.
+CAUSEWAY_METRICS_TOKEN = env.str("CAUSEWAY_METRICS_TOKEN", default="")
+# The hour, in TIME_ZONE, from which on the day's verification is made.
+CAUSEWAY_DAILY_HOUR = env.int("CAUSEWAY_DAILY_HOUR", default=6)
+
 # --- Celery: the database is the queue, the broker only wakes a worker --------------------------------
 CELERY_BROKER_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 CELERY_RESULT_BACKEND = "django-db"
@@ -228,6 +239,18 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "migrations_app.sweep", "schedule": 5.0, "options": {"expires": 10}},
     "certificates": {"task": "migrations_app.issue_certificates", "schedule": 10.0, "options": {"expires": 10}},
     "mail": {"task": "controlplane.mail.send", "schedule": 10.0, "options": {"expires": 10}},
+    "monitoring-tick": {
+        "task": "monitoring_app.tick",
+        "schedule": float(CAUSEWAY_MONITORING_SECONDS),
+        "options": {"expires": CAUSEWAY_MONITORING_SECONDS},
+    },
+    "monitoring-evaluate": {
+        "task": "monitoring_app.evaluate",
+        "schedule": float(CAUSEWAY_MONITORING_SECONDS),
+        "options": {"expires": CAUSEWAY_MONITORING_SECONDS},
+    },
+    "monitoring-roll-up": {"task": "monitoring_app.roll_up", "schedule": 300.0, "options": {"expires": 240}},
+    "monitoring-verify-daily": {"task": "monitoring_app.verify_daily", "schedule": 600.0, "options": {"expires": 300}},
 }
 
 # --- Logs and error reports: no secret in them, and no report by mail ------------------------------------
@@ -261,6 +284,8 @@ CAUSEWAY_MAX_ATTEMPTS = 3
 CAUSEWAY_SIGNATURE_HOURS = 72
 CAUSEWAY_REAUTH_SECONDS = 600
 CAUSEWAY_COUNTERSIGN_HOURS = 24
+# After somebody else set a person's password, or removed the second factor, the account decides nothing for so long.
+CAUSEWAY_ACCOUNT_REST_HOURS = env.int("CAUSEWAY_ACCOUNT_REST_HOURS", default=24)
 CAUSEWAY_REHEARSAL_MAX_DAYS = 7
 # How long a certificate says that the backups of a finished run are kept; nothing deletes them by itself.
 CAUSEWAY_BACKUP_DAYS = env.int("CAUSEWAY_BACKUP_DAYS", default=90)

@@ -1,4 +1,7 @@
-"""Who has a second factor, for superusers; read-only. A lost one is removed by the command second_factor_remove."""
+"""Who has a second factor, and what was changed about accounts, for superusers; read-only.
+
+A lost second factor is removed by the command second_factor_remove.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,11 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from controlplane.people.models import SecondFactor
+from controlplane.people.models import AccountChange, SecondFactor
 
 
-@admin.register(SecondFactor)
-class SecondFactorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("user", "created_at", "confirmed_at")
+class SuperusersLook(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("user__username",)
-    fields = ("user", "created_at", "confirmed_at")
     list_select_related = ("user",)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -31,3 +31,16 @@ class SecondFactorAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(SecondFactor)
+class SecondFactorAdmin(SuperusersLook):
+    list_display = ("user", "created_at", "confirmed_at")
+    fields = ("user", "created_at", "confirmed_at")
+
+
+@admin.register(AccountChange)
+class AccountChangeAdmin(SuperusersLook):
+    list_display = ("user", "what", "by", "at", "counts_again_at")
+    list_filter = ("what",)
+    fields = ("user", "what", "by", "at", "counts_again_at", "address_before")

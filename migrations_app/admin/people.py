@@ -13,12 +13,15 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
 from django_celery_results.models import GroupResult, TaskResult
 
 from controlplane.audit.admin import ReadOnlyAdmin
 from controlplane.audit.trail import record
 from controlplane.mail.models import MailPreference
+from controlplane.people import changes
+from controlplane.people.models import AccountChange
 from migrations_app.admin.ruled import ServicesRule
 
 for _model in (User, Group, TaskResult, GroupResult, AccessAttempt, AccessFailureLog, AccessLog):
@@ -48,6 +51,26 @@ class SuperusersOnly:
 @admin.register(User)
 class PersonAdmin(SuperusersOnly, UserAdmin):  # type: ignore[type-arg]
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # A name that signed something must go on meaning one person; and who signed in when is not anyone's to write.
+        return ("username", "last_login", "date_joined") if obj is not None else ("last_login", "date_joined")
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        with transaction.atomic(), changes.made_by(request.user.get_username()):
+            super().save_model(request, obj, form, change)
+            if change and "email" in form.changed_data and obj.pk != request.user.pk:
+                before = str(form.initial.get("email") or "")
+                changes.note(
+                    person=obj, what=AccountChange.What.ADDRESS, by=request.user.get_username(), address_before=before
+                )
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        """Together with what makes it visible, or not at all. Nobody's own: that needs the old password."""
+        if str(request.user.pk) == id and self.has_change_permission(request):
+            return HttpResponseRedirect(reverse("password"))
+        with transaction.atomic(), changes.made_by(request.user.get_username()):
+            return super().user_change_password(request, id, form_url)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         return _noted("person.added", super().log_addition(request, obj, message), request, obj, message)

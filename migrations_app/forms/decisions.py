@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.password_validation import validate_password
 
 from migrations_app.forms.common import ReasonForm, Styled
 from migrations_app.forms.proof import CodeInput, ProofForm
@@ -126,6 +127,40 @@ class CountersignForm(ProvenForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["reason"].label = "What you looked at"
+
+
+class NewPasswordForm(OnlyProofForm):
+    """A person's own new password; the old one is always asked, whatever was proved before."""
+
+    new_password = forms.CharField(
+        label="New password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        error_messages={"required": "Type the new password."},
+    )
+    again = forms.CharField(
+        label="The new password again",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        error_messages={"required": "Type it a second time."},
+    )
+    field_order = ["password", "code", "new_password", "again"]
+
+    def __init__(self, *args: Any, person: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.person = person
+        self.fields["password"].label = "Your password now"
+
+    def clean_new_password(self) -> str:
+        typed: str = self.cleaned_data["new_password"]
+        validate_password(typed, self.person)
+        return typed
+
+    def clean(self) -> dict[str, Any]:
+        typed = super().clean() or self.cleaned_data
+        if "new_password" in typed and "again" in typed and typed["new_password"] != typed["again"]:
+            self.add_error("again", "That is not the same.")
+        return typed
 
 
 class EnrolForm(OnlyProofForm):

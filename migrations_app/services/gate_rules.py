@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from controlplane.people import changes
 from controlplane.registry.models import Role
 from migrations_app.models import Gate
 from migrations_app.models.states import ApprovalState, GateCode, GateState
@@ -62,6 +63,9 @@ def why_not(gate: Gate, user: Any, role: str, missing: tuple[str, ...]) -> str:
     held = gate.approvals.filter(user=user, state__in=COUNTED).values_list("role", flat=True)
     if any(not _may_fill_both(gate, other, role) for other in held):
         return "You have signed already in another role; one person fills one role at a gate."
+    resting = changes.why_resting(user)
+    if resting:
+        return resting
     return missing[0] if missing else ""
 
 

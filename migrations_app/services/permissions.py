@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from controlplane.people import changes
 from controlplane.registry.models import Application, Membership, Role
 from migrations_app.models import MigrationRun
 from migrations_app.models.states import RunKind, RunState
@@ -63,11 +64,12 @@ def who_can(application: Application, roles: Iterable[str]) -> str:
 
 
 def require_role(user: Any, application: Application, roles: Iterable[str], action: str) -> str:
-    """The first of `roles` that the user holds. Raises Forbidden NOT_ALLOWED."""
+    """The first of `roles` that the user holds. Raises Forbidden NOT_ALLOWED, ACCOUNT_CHANGED."""
     wanted = tuple(roles)
     held = roles_of(user, application)
     for role in wanted:
         if role in held:
+            _require_settled(user, application, wanted)
             return str(role)
     if user.is_superuser:
         raise Forbidden(
@@ -78,9 +80,16 @@ def require_role(user: Any, application: Application, roles: Iterable[str], acti
     raise Forbidden("NOT_ALLOWED", f"You can't {action}.", who=who_can(application, wanted))
 
 
+def _require_settled(user: Any, application: Application, wanted: tuple[str, ...]) -> None:
+    why = changes.why_resting(user)
+    if why:
+        raise Forbidden("ACCOUNT_CHANGED", why, who=who_can(application, wanted))
+
+
 def offers(user: Any, run: MigrationRun) -> dict[str, Offer]:
     """Every action on the run as a button for this user, in a fixed order."""
     held = roles_of(user, run.application)
+    resting = changes.why_resting(user) if held else ""
     answer = {}
     for name, (label, roles, states) in _ACTIONS.items():
         allowed_states = _states_for(name, run, states)
@@ -88,6 +97,8 @@ def offers(user: Any, run: MigrationRun) -> dict[str, Offer]:
             answer[name] = Offer(name, label, False, _why_not_now(name, run, states))
         elif not held & set(roles):
             answer[name] = Offer(name, label, False, "You don't have the role for it.", who_can(run.application, roles))
+        elif resting:
+            answer[name] = Offer(name, label, False, resting, who_can(run.application, roles))
         else:
             answer[name] = Offer(name, label, True)
     return answer
@@ -120,6 +131,8 @@ def _states_for(name: str, run: MigrationRun, states: tuple[RunState, ...]) -> t
 def _why_not_now(name: str, run: MigrationRun, states: tuple[RunState, ...]) -> str:
     if name == "fail" and run.state in states:
         return "Roll it back instead: that undoes what the run has done so far."
+    if name == "roll_back" and run.started_at is None:
+        return "It has not begun: there is nothing to roll back."
     return f"The run is {run.get_state_display().lower()}."
 
 

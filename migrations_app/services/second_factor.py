@@ -9,8 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from controlplane.audit.trail import record
-from controlplane.people import codes
-from controlplane.people.models import RecoveryCode, SecondFactor
+from controlplane.people import changes, codes
+from controlplane.people.models import AccountChange, RecoveryCode, SecondFactor
 from migrations_app.services.errors import Forbidden, ServiceRefused, Stale
 
 
@@ -91,7 +91,9 @@ def remove_factor_by_operator(*, name: str, login: str) -> None:
     factor = SecondFactor.objects.filter(user__username=name).first()
     if factor is None:
         raise ServiceRefused("NO_SECOND_FACTOR", f"{name} has no second factor.", status=404)
-    _remove(factor, f"cli:{login}")
+    with transaction.atomic():
+        _remove(factor, f"cli:{login}")
+        changes.note(person=factor.user, what=AccountChange.What.SECOND_FACTOR, by=f"cli:{login}")
 
 
 def _remove(factor: SecondFactor, actor: Any) -> None:

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
+from controlplane.people.changes import resting_among
 from controlplane.registry.models import Application, Membership, Role
 from migrations_app.forms.applications import RoleForm
 from migrations_app.services import members
@@ -45,6 +46,9 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             note_refusal(request, refused, about=application, application=application.name, tried="change roles")
             refusal, status = refused, refused.status
     held = Membership.objects.filter(application=application).select_related("user")
+    resting = resting_among({row.user_id for row in held})
+    for row in held:
+        row.rest = resting.get(row.user_id)  # type: ignore[attr-defined]
     may = members.may_manage(request.user)
     context = {
         "place": "applications",

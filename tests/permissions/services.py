@@ -172,6 +172,7 @@ ELSEWHERE = {
     "announcements": "writes mails of what was decided elsewhere",
     "checklist_items": "what the system proves; nobody's decision",
     "gate_rules": "asks, changes nothing",
+    "account": "one's own; tests/migrations_app/admin_site/test_accounts_taken_over.py",
     "certificate": "made by the system; who may ask for one is an address",
     "checklist_overview.mark_seen": "one's own: what one has looked at",
     "mail_settings": "one's own",

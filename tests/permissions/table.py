@@ -105,6 +105,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         _open("audit", "see the trail of one's own applications"),
         _open("mail_settings", "see one's own mails"),
         _open("second_factor", "see one's own second factor"),
+        _open("password", "see the form for one's own password"),
         _page("run", "see a run"),
         _page("run_live", "follow a run"),
         _page("run_plan", "see its plan"),
@@ -271,6 +272,14 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         Row("theme", "switch the theme", (*SIGNED_IN, "anonymous"), scenes.loading, _none, _sent(), writes=False),
         Row("logout", "sign out", (*SIGNED_IN, "anonymous"), scenes.loading, _none, _sent(), writes=False),
         Row("second_factor", "add an authenticator", SIGNED_IN, scenes.loading, _none, _sent(do="begin"), writes=False),
+        Row(
+            "password",
+            "change one's own password",
+            SIGNED_IN,
+            scenes.loading,
+            _none,
+            _sent(new_password="known-to-one-alone", again="known-to-one-alone"),
+        ),
         Row("mail_settings", "choose one's mails", SIGNED_IN, scenes.loading, _none, _sent(), writes=None),
         Row("audit_verify", "verify the trail", SIGNED_IN, scenes.loading, _none, _sent()),
         Row(

@@ -25,7 +25,16 @@ OF_A_RUN = (
 def of_everyone() -> list[str]:
     return [
         reverse(name)
-        for name in ("second_factor", "runs", "run_new", "applications", "application_new", "audit", "mail_settings")
+        for name in (
+            "password",
+            "second_factor",
+            "runs",
+            "run_new",
+            "applications",
+            "application_new",
+            "audit",
+            "mail_settings",
+        )
     ]
 
 

@@ -38,7 +38,7 @@ CHANGEABLE = (
     "runbook_url",
 )
 LONGEST_SECONDS = 7 * 24 * 3600
-LONGEST_WINDOW = 24 * 3600
+LONGEST_WINDOW = 3600  # each round reads as much anew
 _RAW_FOR = timedelta(hours=48)
 
 
@@ -181,7 +181,7 @@ def _senseless(row: AlertRule) -> dict[str, str]:
         if getattr(row, name) > LONGEST_SECONDS:
             wrong[name] = "A week at most."
     if row.window_seconds > LONGEST_WINDOW:
-        wrong["window_seconds"] = "A day at most."
+        wrong["window_seconds"] = "An hour at most."
     if row.no_data == NoData.ALERT and row.no_data_seconds < 60:
         wrong["no_data_seconds"] = "A minute at least: one round may be late."
     if 0 < row.repeat_seconds < 300:

@@ -299,6 +299,7 @@ ROWS = tuple(row for section in SECTIONS.values() for row in section)
 ELSEWHERE = {
     "login": "open to everyone; tests/migrations_app/views/test_session.py",
     "login_code": "after a right password; tests/migrations_app/views/test_second_factor.py",
+    "told_*": "whoever holds the signed link of a mail; tests/monitoring_app/views/test_links.py",
     "healthz": "open to everyone; tests/monitoring_app/test_views.py",
     "readyz": "open to everyone, details for the token; tests/monitoring_app/test_views.py",
     "run_certificate*": "members, once the run is over; tests/migrations_app/views",

@@ -24,6 +24,7 @@ from monitoring_app.probes.postgresql.indexes import INDEXES
 from monitoring_app.probes.postgresql.refusals import Refusal
 from monitoring_app.probes.postgresql.replication import REPLICATION
 from monitoring_app.probes.postgresql.sequences import SEQUENCES
+from monitoring_app.probes.postgresql.server_settings import SETTINGS
 from monitoring_app.probes.postgresql.session import CannotConnect, NoAnswer, Session, borrow, give_back, open_session
 from monitoring_app.probes.postgresql.size import SIZE
 from monitoring_app.probes.postgresql.statements import STATEMENTS
@@ -37,7 +38,7 @@ CONNECT_SECONDS: Final = 3.0
 PROBE_SECONDS: Final = 2.0
 PROBES: Final = (
     *(CONNECTIONS, ACTIVITY, BLOCKED, REPLICATION, STATEMENTS, SEQUENCES),
-    *(ARCHIVER, SIZE, WRAPAROUND, CACHE, DEAD_ROWS, INDEXES),
+    *(ARCHIVER, SIZE, WRAPAROUND, CACHE, DEAD_ROWS, INDEXES, SETTINGS),
 )
 _SERVER = """
 SELECT current_setting('server_version_num')::int, current_user::text,

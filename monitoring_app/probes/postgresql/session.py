@@ -103,9 +103,11 @@ class Session:
         return self._lock is not None
 
 
-def open_session(dsn: Mapping[str, Any], until: float) -> Session:
+def open_session(
+    dsn: Mapping[str, Any], until: float, *, application: str = APPLICATION, options: str = _OPTIONS
+) -> Session:
     """A new connection. dsn: libpq keywords. Raises NoAnswer, CannotConnect."""
-    keywords = {**dsn, **_addresses(dsn, until), "options": _OPTIONS, "application_name": APPLICATION}
+    keywords = {**dsn, **_addresses(dsn, until), "options": options, "application_name": application}
     connection = None
     try:
         connection = psycopg2.connect(**keywords, async_=True)

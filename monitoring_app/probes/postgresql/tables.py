@@ -14,6 +14,12 @@ SELECT relname::text, n_live_tup, n_dead_tup, pg_table_size(relid),
   FROM pg_stat_user_tables WHERE schemaname = %s
  ORDER BY n_dead_tup::float8 / greatest(n_live_tup + n_dead_tup, 1) DESC, n_dead_tup DESC LIMIT 200
 """
+# Without statistics the planner guesses: after a load, until somebody or autovacuum has analysed.
+_NEVER_ANALYZED = """
+SELECT relname::text FROM pg_stat_user_tables
+ WHERE schemaname = %s AND n_live_tup > 0 AND last_analyze IS NULL AND last_autoanalyze IS NULL
+ ORDER BY n_live_tup DESC LIMIT 50
+"""
 _SHOWN = 10
 
 
@@ -44,7 +50,8 @@ def _dead(asked: Asked) -> Answer:
         "tables": [
             {"table": name, "live": live, "dead": dead, "bytes": size, "vacuumed": vacuumed, "analyzed": analyzed}
             for name, live, dead, size, vacuumed, analyzed in tables[:_SHOWN]
-        ]
+        ],
+        "never_analyzed": [row[0] for row in asked.session.rows(_NEVER_ANALYZED, [asked.schema])],
     }
     return Answer([Measurement("dead_rows", share, note=note)], seen=seen)
 

@@ -97,6 +97,8 @@ ACTIONS: Final[dict[str, str]] = {
     "alert.resolved": "An alert ended",
     "silence.opened": "Mails of alerts were silenced",
     "silence.ended": "A silence was ended before its time",
+    "maintenance.asked": "A person asked for VACUUM ANALYZE of an application's database",
+    "maintenance.ended": "VACUUM ANALYZE that a person asked for ended",
     "rule.changed": "A rule of an application's alerts was changed",
     "recipient.added": "An address was added to those who are told of alerts",
     "recipient.changed": "What an address is told of was changed",

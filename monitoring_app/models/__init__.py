@@ -10,6 +10,7 @@ from monitoring_app.models.alerts import (
     Severity,
     Silence,
 )
+from monitoring_app.models.maintenance import Maintenance, MaintenanceState
 from monitoring_app.models.recipients import Recipient
 from monitoring_app.models.samples import Resolution, Sample, Series
 from monitoring_app.models.targets import Marker, Round, Target
@@ -21,6 +22,8 @@ __all__ = [
     "AlertKind",
     "AlertRule",
     "AlertState",
+    "Maintenance",
+    "MaintenanceState",
     "Marker",
     "NoData",
     "Recipient",

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 # Each may instead be given as NAME_FILE, a file that holds it: container secrets are files.
-SECRETS = ("SECRET_KEY", "CAUSEWAY_FIELD_KEYS", "DATABASE_URL", "REDIS_URL", "EMAIL_URL")
-REQUIRED_IN_PRODUCTION = (*SECRETS, "ALLOWED_HOSTS", "CAUSEWAY_BASE_URL")
+_REQUIRED_SECRETS = ("SECRET_KEY", "CAUSEWAY_FIELD_KEYS", "DATABASE_URL", "REDIS_URL", "EMAIL_URL")
+SECRETS = (*_REQUIRED_SECRETS, "CAUSEWAY_METRICS_TOKEN")
+REQUIRED_IN_PRODUCTION = (*_REQUIRED_SECRETS, "ALLOWED_HOSTS", "CAUSEWAY_BASE_URL")
 CONTROL_DATABASES = ("postgres", "postgresql", "psql", "pgsql", "sqlite")
 SHORTEST_SECRET_KEY = 50
 

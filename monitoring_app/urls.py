@@ -22,6 +22,7 @@ from monitoring_app.views import (
 urlpatterns = [
     path("healthz", readiness.healthz, name="healthz"),
     path("readyz", readiness.readyz, name="readyz"),
+    path("metrics", readiness.metrics, name="metrics"),
     path("health/", health.show, name="health"),
     path("health/live/", health.live, name="health_live"),
     path("health/<slug:name>/", target.show, name="target"),

@@ -55,6 +55,13 @@ def store(*, target: Target, measurements: Iterable[Measurement], now: datetime)
         Sample.objects.bulk_create([_sample(row, now) for row in with_value], _ROWS_AT_ONCE, ignore_conflicts=True)
 
 
+def mark_unknown(*, target: Target, from_host: bool, why: str, now: datetime) -> None:
+    """No probe of that part could run: its series stay, with why there is no value."""
+    names = [metric.name for metric in METRICS.values() if metric.from_host == from_host and metric.name != "loop_age"]
+    rows = Series.objects.filter(target=target, metric__in=names)
+    rows.update(checked_at=now, view=UNKNOWN, note=why[:300])
+
+
 def window(series: Series, since: datetime, until: datetime) -> list[Point]:
     """What there is from `since` until before `until`, oldest first: raw while it is kept, older parts coarser."""
     return _read(series, Resolution.RAW, since, until)
@@ -107,6 +114,7 @@ def _row(target: Target, key: str, one: Measurement, now: datetime) -> Series:
         checked_at=now,
         view=one.view,
         note=one.note.replace("\0", "")[:300],
+        expected_from=now,
     )
 
 

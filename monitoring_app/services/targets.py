@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from controlplane.audit.trail import record
+from controlplane.refusals import ServiceRefused
 from controlplane.registry.models import Application
 from controlplane.registry.secrets import SecretUnreadable
 from monitoring_app.models import Target
+from monitoring_app.services import rules
+from monitoring_app.services.permissions import require_change
 
 
-class TargetUnusable(Exception):
-    """Its server can't be asked as things stand: `message` says what is wrong, without any secret."""
-
-    code = "TARGET_UNUSABLE"
+class TargetUnusable(ServiceRefused):
+    """Its server can't be asked as things stand; the message says why, without any secret."""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__("TARGET_UNUSABLE", message, hint=hint, status=400)
 
 
-def watch(*, application: Application, actor: AbstractBaseUser | str) -> Target:
-    """The application's target, made with the default rules where there is none yet."""
+def watch(*, application: Application, actor: User | str) -> Target:
+    """The application's target, made with the default rules where there is none yet. Raises Forbidden NOT_ALLOWED."""
+    role = require_change(actor, application, "put an application under watch") if isinstance(actor, User) else ""
     with transaction.atomic():
         target, created = Target.objects.get_or_create(application=application)
         if created:
-            import_module("monitoring_app.services.rules").install_defaults(target)
-            record(action="target.watched", actor=actor, obj=target, application=application.name)
+            rules.install_defaults(target)
+            record(action="target.watched", actor=actor, role=role, obj=target, application=application.name)
     return target
 
 
@@ -99,11 +98,16 @@ _CHANGEABLE = frozenset(
 )
 
 
-def change(*, target: Target, actor: AbstractBaseUser | str, values: Mapping[str, Any]) -> list[str]:
-    """Set what the form checked; the names of what really changed. monitor_url: text, never recorded; absent: stays."""
+def change(*, target: Target, actor: User | str, values: Mapping[str, Any]) -> list[str]:
+    """Set what the form checked; the names of what really changed. monitor_url: text, never recorded; absent: stays.
+
+    Raises Forbidden NOT_ALLOWED, and TargetUnusable for a monitor's address that names another server.
+    """
     unknown = set(values) - _CHANGEABLE
     if unknown:
         raise ValueError(f"a target has no setting {sorted(unknown)[0]!r}")
+    application = target.application
+    role = require_change(actor, application, "change what is watched") if isinstance(actor, User) else ""
     with transaction.atomic():
         row = Target.objects.select_for_update().get(pk=target.pk)
         changed = [name for name, value in values.items() if _differs(row, name, value)]
@@ -116,8 +120,9 @@ def change(*, target: Target, actor: AbstractBaseUser | str, values: Mapping[str
             record(
                 action="target.changed",
                 actor=actor,
+                role=role,
                 obj=row,
-                application=row.application.name,
+                application=application.name,
                 payload={"changed": sorted(changed)},
             )
     target.refresh_from_db()

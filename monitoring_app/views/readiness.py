@@ -1,15 +1,16 @@
-"""Liveness and readiness of Causeway itself."""
+"""Liveness and readiness of Causeway itself, and its numbers for Prometheus."""
 
 from __future__ import annotations
 
+import secrets
+
 from django.conf import settings
-from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
+
+from monitoring_app.services.exposition import CONTENT_TYPE, exposition
+from monitoring_app.services.readiness import readiness
 
 
 @require_safe
@@ -20,25 +21,32 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Database and broker answer, each within three seconds. No details: they would help an attacker."""
-    ready = _database() and _broker()
-    return HttpResponse("ready\n" if ready else "not ready\n", status=200 if ready else 503, content_type="text/plain")
+    """Database, broker and loop, each within three seconds. Details would help an attacker: they need the token."""
+    found = readiness(now=timezone.now())
+    ready = all(one.well for one in found)
+    status = 200 if ready else 503
+    if _has_token(request):
+        checks = {one.name: {"well": one.well, "said": one.said} for one in found}
+        return JsonResponse({"ready": ready, "checks": checks}, status=status)
+    return HttpResponse("ready\n" if ready else "not ready\n", status=status, content_type="text/plain")
 
 
-def _database() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            return cursor.fetchone() is not None
-    except DatabaseError:
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The newest numbers of all targets, for whoever has the token; they name applications, so for nobody else."""
+    if not settings.CAUSEWAY_METRICS_TOKEN:
+        return HttpResponse("No token is set (CAUSEWAY_METRICS_TOKEN).\n", status=404, content_type="text/plain")
+    if not _has_token(request):
+        answer = HttpResponse("The token is missing or wrong.\n", status=401, content_type="text/plain")
+        answer["WWW-Authenticate"] = "Bearer"
+        return answer
+    return HttpResponse(exposition(now=timezone.now()), content_type=CONTENT_TYPE)
+
+
+def _has_token(request: HttpRequest) -> bool:
+    """`Authorization: Bearer <token>`; never in the address, which logs keep."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    wanted = settings.CAUSEWAY_METRICS_TOKEN
+    if not wanted or scheme.lower() != "bearer":
         return False
-
-
-def _broker() -> bool:
-    try:
-        with Redis.from_url(
-            settings.CELERY_BROKER_URL, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
-        ) as client:
-            return bool(client.ping())
-    except RedisError:
-        return False
+    return secrets.compare_digest(given.strip().encode(), wanted.encode())

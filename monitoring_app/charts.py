@@ -109,19 +109,20 @@ def line_chart(
     height: int = 190,
     top: float | None = None,
 ) -> str:
-    """A chart with both axes. top: the value at its upper edge, so that two charts beside each other share a scale."""
+    """A chart with both axes, in a box of two pictures. top: the value at its upper edge, so that two charts beside each other share a scale."""
     inner = _Area(20, height - 42)
     top = top or top_of(lines, limits)
     parts = [
         *_gaps(lines, over, inner),
-        *_grid(inner, top, say),
+        *_grid(inner, top),
         *_times(over, inner, say_time),
         *(_stretched(inner, _paths(line, over, inner, top, banded=True)) for line in lines),
         *_limit_lines(limits, inner, top),
         *_mark_lines(marks, over, str(inner.bottom), labels=True),
         *(dot for line in lines for dot in _dot(line, over, inner, top)),
     ]
-    return _svg("chart", height, parts)
+    scale = _svg("chart chart-scale", height, _scale(inner, top, say))
+    return f'<div class="chart-box">{_svg("chart", height, parts)}{scale}</div>'
 
 
 def bars(values: Sequence[tuple[str, float]], *, most: float | None = None, kind: str = "bar-done") -> list[str]:
@@ -270,15 +271,20 @@ def _dot(line: Line, over: Span, area: _Area, top: float) -> list[str]:
     return [f'<circle class="spark-dot{kind}" cx="{x}%" cy="{y}" r="3" transform="translate(-3 0)"/>']
 
 
-def _grid(area: _Area, top: float, say: Say) -> list[str]:
-    found = []
-    for part in (0.0, 0.5, 1.0):
-        y = _number(area.level(top * part, top))
-        found.append(f'<line class="grid-line" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
-        if part:
-            text = escape(say(top * part))
-            found.append(f'<text x="100%" y="{y}" dy="12" text-anchor="end">{text}</text>')
-    return found
+_LEVELS: Final = (0.0, 0.5, 1.0)
+
+
+def _grid(area: _Area, top: float) -> list[str]:
+    levels = [_number(area.level(top * part, top)) for part in _LEVELS]
+    return [f'<line class="grid-line" x1="0" x2="100%" y1="{y}" y2="{y}"/>' for y in levels]
+
+
+def _scale(area: _Area, top: float, say: Say) -> list[str]:
+    """What the levels mean, in a picture of its own beside the chart: no line runs through its words."""
+    return [
+        f'<text x="0" y="{_number(area.level(top * part, top))}" dy="4">{escape(say(top * part))}</text>'
+        for part in _LEVELS
+    ]
 
 
 def _times(over: Span, area: _Area, say_time: SayTime) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import psycopg2
@@ -19,6 +19,7 @@ from migrations_app.services import checklist, checklist_items, checklist_templa
 from migrations_app.services.certificate.issue import issue_certificate
 from migrations_app.services.runs import submit_run
 from tests import factories as make
+from tests.scenes_monitoring import Night, at_night, keep_alive
 from tests.servers import session_postgres
 
 WATCHED = ("leave_requests", "notification_logs", "employees")
@@ -53,6 +54,7 @@ class Shot:
     person: str = "ana"
     open: Sequence[str] = ()
     password: str = make.PASSWORD
+    fresh: Callable[[], None] | None = None  # called just before: what ages within seconds
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ def make_scenes() -> list[Shot]:
         rehearsal=MigrationRun.objects.filter(application=first, kind="rehearsal").get(),
     )
     User.objects.get_by_natural_key("eve")
-    return _shots(scenes)
+    night = at_night(
+        burns=scenes.done.application, well=scenes.loading.application, silent=scenes.held.application, who=who
+    )
+    return [*_shots(scenes), *_night_shots(night)]
 
 
 def _shots(at: Scenes) -> list[Shot]:
@@ -146,6 +151,36 @@ def _shots(at: Scenes) -> list[Shot]:
         Shot("13-admin-audit", "/admin/audit/auditevent/", person="boss"),
         Shot("13-admin-application", f"/admin/registry/application/{at.loading.application_id}/change/", person="boss"),
     ]
+
+
+def _night_shots(night: Night) -> list[Shot]:
+    of, alert = f"/health/{night.application}/", f"/alerts/{night.alert.pk}/"
+    shots = [
+        Shot("14-health", "/health/"),
+        Shot("14-health-empty", "/health/", person="eve"),
+        Shot("14-target", of, open=("#sides > summary",)),
+        Shot("14-target-viewer", of, person="dora"),
+        Shot("14-target-week", f"{of}?range=7d"),
+        Shot("14-target-silent", f"/health/{night.silent}/"),
+        Shot("14-target-well", f"/health/{night.well}/"),
+        Shot("14-queries", f"{of}queries/"),
+        Shot("14-advice", f"{of}advice/"),
+        Shot("14-daily", f"{of}daily/"),
+        Shot("14-rules", f"{of}rules/"),
+        Shot("14-rule", f"{of}rules/query-time/"),
+        Shot("14-rule-tried", f"{of}rules/query-time/", open=("button[value=preview]",)),
+        Shot("14-settings", f"{of}settings/"),
+        Shot("15-alerts", "/alerts/"),
+        Shot("15-alerts-viewer", "/alerts/", person="dora"),
+        Shot("15-alerts-empty", "/alerts/", person="eve"),
+        Shot("15-alert", alert),
+        Shot("15-silence", f"{of}silence/?rule=query-time"),
+        Shot("15-silences", "/alerts/silences/"),
+        Shot("15-recipients", "/alerts/recipients/"),
+        Shot("15-recipients-of", f"{of}recipients/"),
+        Shot("15-mails", "/alerts/mails/"),
+    ]
+    return [replace(shot, fresh=keep_alive) for shot in shots]
 
 
 def _another(name: str, who: make.People, title: str, **fields: object) -> Application:

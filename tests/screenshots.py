@@ -80,6 +80,8 @@ def _as_person(browser: Browser, address: str, shots: list[Shot], output: Path, 
         page.fill(PASSWORD_FIELD, shots[0].password)
         page.click("button[type=submit]")
     for shot in shots:
+        if shot.fresh:
+            shot.fresh()
         page.goto(shot.path)
         for selector in shot.open:
             page.click(selector)

@@ -18,7 +18,7 @@ from monitoring_app.services.amounts import series_title, value_text
 
 INTERVAL: Final = timedelta(seconds=15)
 SILENT: Final = 3 * INTERVAL  # a loop whose last round is older than that is silent
-OLD: Final = 4 * INTERVAL  # a value older than that is none of now
+OLD: Final = SILENT  # a value older than that is none of now
 
 # The runbook's five limits: metric, what people call it, what it takes to be measured.
 FIVE: Final = (

@@ -154,7 +154,9 @@ def _strip_row(
     since: datetime,
     now: datetime,
 ) -> StripRow:
-    points = found.get(reading.series.pk, []) if reading.series is not None else []
+    if reading.series is None:
+        return StripRow(reading, mark_safe('<span class="strip-picture"></span>'), "")
+    points = found.get(reading.series.pk, [])
     limits = [charts.Limit(reading.rule.threshold, reading.limit)] if reading.rule and reading.rule.enabled else []
     line = charts.Line(points, kind="over" if reading.state == "over" else "spark")
     picture = charts.sparkline(line, charts.span(since, now, most=STRIP_POINTS), limits=limits, marks=marks)

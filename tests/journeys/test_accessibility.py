@@ -15,6 +15,8 @@ LOOKS = ((1440, "light"), (390, "dark"))
 
 def _faults(page: Page, shot: Shot) -> dict[str, list[str]]:
     """By where: what is found at each width and in each theme."""
+    if shot.fresh:
+        shot.fresh()
     page.goto(shot.path)
     for selector in shot.open:
         page.click(selector)

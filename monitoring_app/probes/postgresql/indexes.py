@@ -35,8 +35,9 @@ SELECT relname::text, seq_scan, seq_tup_read / seq_scan, coalesce(idx_scan, 0), 
  ORDER BY seq_tup_read DESC LIMIT 50
 """
 _UNUSED = """
-SELECT s.relname::text, s.indexrelname::text, pg_relation_size(s.indexrelid), NOT i.indisvalid
-  FROM pg_stat_user_indexes s JOIN pg_index i USING (indexrelid)
+SELECT s.relname::text, s.indexrelname::text, c.relpages::bigint * current_setting('block_size')::bigint,
+       NOT i.indisvalid
+  FROM pg_stat_user_indexes s JOIN pg_index i USING (indexrelid) JOIN pg_class c ON c.oid = s.indexrelid
  WHERE s.schemaname = %s
    AND (NOT i.indisvalid OR (s.idx_scan = 0 AND NOT i.indisunique AND NOT i.indisprimary AND NOT i.indisexclusion
         AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = s.indexrelid)))

@@ -7,11 +7,12 @@ from monitoring_app.probes.postgresql.asking import Answer, Asked, Probe
 
 FEW_DEAD = 1000  # fewer dead rows say nothing about vacuuming
 _READS = "SELECT blks_hit, blks_read FROM pg_stat_database WHERE datname = current_database()"
+# By pages as last counted: pg_table_size() would wait for a table that is locked.
 _TABLES = """
-SELECT relname::text, n_live_tup, n_dead_tup, pg_table_size(relid),
+SELECT s.relname::text, n_live_tup, n_dead_tup, c.relpages::bigint * current_setting('block_size')::bigint,
        extract(epoch FROM greatest(last_vacuum, last_autovacuum))::float8,
        extract(epoch FROM greatest(last_analyze, last_autoanalyze))::float8
-  FROM pg_stat_user_tables WHERE schemaname = %s
+  FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid WHERE schemaname = %s
  ORDER BY n_dead_tup::float8 / greatest(n_live_tup + n_dead_tup, 1) DESC, n_dead_tup DESC LIMIT 200
 """
 # Without statistics the planner guesses: after a load, until somebody or autovacuum has analysed.

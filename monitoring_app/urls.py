@@ -9,6 +9,7 @@ from monitoring_app.views import (
     alerts,
     daily,
     health,
+    links,
     mails,
     queries,
     readiness,
@@ -45,4 +46,8 @@ urlpatterns = [
     path("alerts/recipients/", recipients.show, name="recipients"),
     path("alerts/mails/", mails.show, name="alert_mails"),
     path("alerts/mails/<int:number>/again/", mails.again, name="alert_mail_again"),
+    # Behind links of mails, for people without an account: the signed token is the right.
+    path("told/acknowledge/<str:token>/", links.acknowledge, name="told_acknowledge"),
+    path("told/confirm/<str:token>/", links.confirm, name="told_confirm"),
+    path("told/unsubscribe/<str:token>/", links.unsubscribe, name="told_unsubscribe"),
 ]

@@ -31,6 +31,7 @@ urlpatterns = [
     path("health/<slug:name>/watch/", health.watch, name="target_watch"),
     path("health/<slug:name>/queries/", queries.show, name="target_queries"),
     path("health/<slug:name>/advice/", advice.show, name="target_advice"),
+    path("health/<slug:name>/vacuum/", advice.vacuum, name="target_vacuum"),
     path("health/<slug:name>/daily/", daily.show, name="target_daily"),
     path("health/<slug:name>/rules/", rules.show, name="target_rules"),
     path("health/<slug:name>/rules/<slug:code>/", rules.edit, name="target_rule"),

@@ -55,7 +55,7 @@ def measured(
     rows = []
     for tick in range(int(hours * 3600 / step)):
         ago = tick * step / 3600
-        if ago < silent_for or 0.62 < ago < 0.7 and metric == "pool_used":
+        if ago < silent_for or (0.62 < ago < 0.7 and metric == "pool_used"):
             continue
         value = max(0.0, shape(ago) * (1 + dice.uniform(-0.04, 0.04)))
         at = now - timedelta(hours=ago, seconds=2)

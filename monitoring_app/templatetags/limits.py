@@ -44,6 +44,12 @@ MONITORED: dict[str, dict[str, Look]] = {
         "partial": Look("Partial view", "dashes", "care"),
         "unknown": Look("Unknown", "question", "care"),
     },
+    "maintenance": {
+        "asked": Look("Asked for", "ring", "quiet"),
+        "running": Look("Running", "half", "live"),
+        "done": Look("Done", "disc", "good"),
+        "failed": Look("Failed", "cross", "alarm"),
+    },
     "rule": {
         "on": Look("On", "disc", "good"),
         "off": Look("Off", "dash", "quiet"),

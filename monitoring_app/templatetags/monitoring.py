@@ -20,7 +20,10 @@ _EVENTS = {
     "resolved": "it ended",
     "cleared": "the value was well again before it became an alert",
     "held_back": "held back: another alert explains it",
-    "released": "no longer held back",
+    "let_go": "no longer held back",
+    "told_again": "it was told again",
+    "told_over": "its end was told",
+    "told_late": "it was told late: nobody judged meanwhile",
 }
 
 

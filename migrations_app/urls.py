@@ -55,6 +55,7 @@ urlpatterns = [
     path("settings/mails/<int:number>/again/", mails.again, name="mail_again"),
     path("plans/<int:number>/", plan.show, name="plan"),
     path("plans/<int:number>/choose/", plan.choose, name="plan_choose"),
+    path("plans/<int:number>/drop/", plan.drop, name="plan_drop"),
     path("applications/", applications.show_all, name="applications"),
     path("applications/new/", applications.register, name="application_new"),
     path("applications/<slug:name>/", applications.show, name="application"),

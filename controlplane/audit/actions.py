@@ -50,6 +50,7 @@ ACTIONS: Final[dict[str, str]] = {
     "plan.made": "A worker made a plan from the source",
     "plan.submitted": "A plan was submitted and can't change any more",
     "plan.choice_made": "A finding of a plan was decided",
+    "plan.choice_dropped": "A choice that no longer fits was dropped from a plan",
     "plan.withdrawn": "A submitted plan was withdrawn",
     "result.recorded": "QA recorded a result",
     "item.waived": "A checklist item was waived",

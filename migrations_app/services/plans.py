@@ -17,7 +17,7 @@ from migrations_app.engine.planning.findings import CATALOGUE
 from migrations_app.engine.planning.plan_existing_around import FOLLOW, INTEGERS
 from migrations_app.models import Finding, MigrationPlan
 from migrations_app.models.states import PlanState
-from migrations_app.services.errors import ServiceRefused
+from migrations_app.services.errors import ServiceRefused, Stale
 from migrations_app.services.gaps import PLAN, require_described
 from migrations_app.services.permissions import require_role
 
@@ -100,6 +100,58 @@ def choose(*, actor: Any, plan: MigrationPlan, finding_id: int, choice: str) -> 
             obj=plan,
             application=plan.application.name,
             payload={"code": finding.code, "table": finding.table, "column": finding.column, "choice": choice},
+        )
+    return new
+
+
+def stale_choices(plan: MigrationPlan) -> list[str]:
+    """Of a refused revision, the choices that its refusal is about: the source or the target has changed since."""
+    if plan.state != PlanState.REFUSED:
+        return []
+    return [key for key, choice in sorted(plan.choices.items()) if _spoils(plan, key, choice)]
+
+
+def _spoils(plan: MigrationPlan, key: str, choice: str) -> bool:
+    """By the words of the refusals in engine/planning/findings.py."""
+    code, _, where = key.partition("@")
+    said = plan.error_message
+    if plan.error_code == "UNKNOWN_PLACE":
+        return repr(key) in said
+    if plan.error_code == "UNKNOWN_FINDING":
+        return repr(code) in said
+    if plan.error_code == "UNKNOWN_CHOICE":
+        begins = f"{choice!r} is no choice for {code}"
+        return f"{begins}." in said or (f"{begins} at {where}" in said)
+    return plan.error_code == "UNKNOWN_COLUMN" and choice.startswith(FOLLOW) and where in said
+
+
+def drop_choices(*, actor: Any, plan: MigrationPlan, keys: Sequence[str]) -> MigrationPlan:
+    """Make a new revision without these choices: the way out when one no longer fits and so the plan is refused."""
+    role = require_role(actor, plan.application, (Role.OPS, Role.LEAD), "drop a choice")
+    dropped = sorted(set(keys))
+    if not dropped or not set(dropped) <= set(plan.choices):
+        raise ServiceRefused("UNKNOWN_CHOICE", "Tick a choice of this revision that is to be dropped.", status=400)
+    if plan.application.plans.filter(revision__gt=plan.revision).exists():
+        raise Stale("There is a newer revision of this plan.")
+    with transaction.atomic():
+        new = request_plan(
+            actor=actor,
+            application=plan.application,
+            settings=plan.settings,
+            choices={key: choice for key, choice in plan.choices.items() if key not in dropped},
+            excluded=plan.excluded,
+            window_start=plan.window_start,
+            window_end=plan.window_end,
+            window_zone=plan.window_zone,
+        )
+        MigrationPlan.objects.filter(pk=plan.pk, state=PlanState.DRAFT).update(state=PlanState.SUPERSEDED)
+        record(
+            action="plan.choice_dropped",
+            actor=actor,
+            role=role,
+            obj=plan,
+            application=plan.application.name,
+            payload={"dropped": {key: plan.choices[key] for key in dropped}},
         )
     return new
 

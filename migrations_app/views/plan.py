@@ -110,6 +110,21 @@ def choose(request: HttpRequest, number: int) -> HttpResponse:
     return HttpResponseRedirect(reverse("plan", args=[made.pk]))
 
 
+@page
+@require_http_methods(["POST"])
+def drop(request: HttpRequest, number: int) -> HttpResponse:
+    """Drop choices that no longer fit: a new revision is made without them."""
+    plan = visible_plan(request, number)
+    try:
+        made = plans.drop_choices(actor=request.user, plan=plan, keys=request.POST.getlist("key"))
+    except ServiceRefused as refused:
+        note_refusal(request, refused, about=plan, application=plan.application.name, tried="drop a choice")
+        context = {"place": "applications", **plan_context(request, plan, None), "refusal": refused}
+        return render_page(request, "runs/plan.html", context, status=refused.status)
+    messages.success(request, f"Dropped. Revision {made.revision} is being made without it.")
+    return HttpResponseRedirect(reverse("plan", args=[made.pk]))
+
+
 def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | None) -> dict[str, Any]:
     """All that the plan page shows. Nothing here asks the database per table or column: the document holds both."""
     findings = sorted(plan.findings.all(), key=lambda finding: (_rank(finding), finding.pk))
@@ -117,6 +132,7 @@ def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | 
     first = int(asked[:9]) if asked.isascii() and asked.isdigit() and int(asked[:9]) < len(findings) else 0
     shown = findings[first : first + SHOWN_FINDINGS]
     document = plan.document or {}
+    stale = plans.stale_choices(plan)
     mapping = mapping_of(document, plan.profile, request.GET)
     roles = permissions.roles_of(request.user, plan.application)
     open_count = sum(1 for finding in findings if _needs_choice(finding))
@@ -124,6 +140,11 @@ def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | 
     runs_of_it = run is not None and run.state in (RunState.DRAFT, RunState.CANCELLED, RunState.FAILED)
     return {
         "plan": plan,
+        "carried": [{"key": key, "choice": plan.choices[key], "stale": key in stale} for key in sorted(plan.choices)]
+        if plan.state == PlanState.REFUSED
+        else [],
+        "stale_choices": stale,
+        "may_drop": bool(roles & {"ops", "lead"}),
         "head": _head(plan, open_count, mapping),
         "application": plan.application,
         "findings": [

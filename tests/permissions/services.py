@@ -74,6 +74,12 @@ SERVICES: tuple[Service, ...] = (
         ),
     ),
     Service(
+        "plans.drop_choices",
+        DECIDERS,
+        scenes.refused_plan,
+        lambda world, actor: plans.drop_choices(actor=actor, plan=world.plan, keys=list(world.plan.choices)),
+    ),
+    Service(
         "runs.create_run",
         DECIDERS,
         scenes.draft,

@@ -12,6 +12,7 @@ from typing import Any
 
 from migrations_app.services.evidence import evidence_digest
 from tests import factories as make
+from tests.permissions import monitoring
 from tests.permissions import world as scenes
 from tests.permissions.world import World
 
@@ -142,6 +143,14 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             data=lambda world: {"finding": world.plan.findings.get().pk, "choice": "skip_rows"},
         ),
         Row(
+            "plan_drop",
+            "drop a choice that no longer fits",
+            DECIDERS,
+            scenes.refused_plan,
+            args=lambda world: [world.plan.pk],
+            data=_sent(key="NUL_IN_TEXT@genzai.memo"),
+        ),
+        Row(
             "run_new",
             "draft a run",
             DECIDERS,
@@ -268,6 +277,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             data=_sent(person="dora", role="qa"),
         ),
     ),
+    **monitoring.sections(Row, signed_in=SIGNED_IN, sees=SEES, may=DECIDERS),
     "Oneself": (
         Row("theme", "switch the theme", (*SIGNED_IN, "anonymous"), scenes.loading, _none, _sent(), writes=False),
         Row("logout", "sign out", (*SIGNED_IN, "anonymous"), scenes.loading, _none, _sent(), writes=False),
@@ -302,9 +312,11 @@ ELSEWHERE = {
     "told_*": "whoever holds the signed link of a mail; tests/monitoring_app/views/test_links.py",
     "healthz": "open to everyone; tests/monitoring_app/test_views.py",
     "readyz": "open to everyone, details for the token; tests/monitoring_app/test_views.py",
+    "metrics": "for the token; tests/monitoring_app/test_views.py",
     "run_certificate*": "members, once the run is over; tests/migrations_app/views",
     "run_bundle": "members, once the run is over; tests/migrations_app/views",
     "run_file": "members; tests/migrations_app/views",
+    "alert_mail_again": "ops and leads of its application; tests/monitoring_app/views/test_pages.py",
     "mail_again": "ops and leads of its application; tests/migrations_app/views",
     "application_new": "ops and superusers; tests/migrations_app/views/test_applications.py",
     "application_check": "ops and superusers; tests/migrations_app/views/test_applications.py",

@@ -79,6 +79,14 @@ def undecided() -> World:
     return _world(plan_state=PlanState.DRAFT, findings=1)
 
 
+def refused_plan() -> World:
+    """A revision that could not be made since a choice no longer fits."""
+    world = _world()
+    world.plan.state, world.plan.choices = PlanState.REFUSED, {"NUL_IN_TEXT@genzai.memo": "bytea"}
+    world.plan.save(update_fields=["state", "choices"])
+    return world
+
+
 def rehearsal() -> World:
     return _world(kind=RunKind.REHEARSAL)
 

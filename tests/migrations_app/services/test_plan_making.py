@@ -18,9 +18,9 @@ from controlplane.audit.models import AuditEvent
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.models import MigrationPlan
 from migrations_app.services import plan_making
-from migrations_app.services.errors import Forbidden, ServiceRefused
+from migrations_app.services.errors import Forbidden, ServiceRefused, Stale
 from migrations_app.services.plan_making import work_on_plan
-from migrations_app.services.plans import choose, request_plan
+from migrations_app.services.plans import choose, drop_choices, request_plan, stale_choices
 from migrations_app.services.sweep import sweep
 from tests import factories as make
 
@@ -264,3 +264,35 @@ def test_choice_on_a_finding_makes_a_new_revision_that_holds_it(place: Place) ->
     assert (new.revision, new.state, plan.state) == (plan.revision + 1, "draft", "superseded")
     assert not new.findings.filter(severity="refuse", choice="").exists()
     assert new.digest != plan.digest
+
+
+def test_plan_that_an_old_choice_spoils_is_got_out_of_by_dropping_that_choice(place: Place) -> None:
+    with closing(sqlite3.connect(place.file)) as database:
+        database.execute("INSERT INTO items VALUES (1000, 'with' || char(0) || 'nul')")
+        database.commit()
+    plan = place.plan()
+    finding = plan.findings.get(severity="refuse")
+    plan = choose(actor=place.who.ops, plan=plan, finding_id=finding.pk, choice="skip_rows")
+    work_on_plan(plan_id=plan.pk)
+    with closing(sqlite3.connect(place.file)) as database:
+        database.execute("ALTER TABLE items RENAME COLUMN name TO title")
+        database.commit()
+    kept = {**plan.choices, finding.code: "skip_rows"}
+    again = request_plan(actor=place.who.ops, application=place.application, choices=kept)
+    work_on_plan(plan_id=again.pk)
+    again.refresh_from_db()
+    assert_refused(again, "UNKNOWN_PLACE")
+    assert stale_choices(again) == [f"{finding.code}@items.name"]
+    with pytest.raises(Forbidden):
+        drop_choices(actor=place.who.qa, plan=again, keys=stale_choices(again))
+    for keys in ([], ["TEXT_HAS_NUL@elsewhere"]):
+        with pytest.raises(ServiceRefused):
+            drop_choices(actor=place.who.ops, plan=again, keys=keys)
+    made = drop_choices(actor=place.who.ops, plan=again, keys=stale_choices(again))
+    with pytest.raises(Stale):
+        drop_choices(actor=place.who.ops, plan=again, keys=stale_choices(again))
+    assert work_on_plan(plan_id=made.pk)
+    made.refresh_from_db()
+    assert (made.state, made.choices) == ("draft", {finding.code: "skip_rows"}), made.error_message
+    event = AuditEvent.objects.get(action="plan.choice_dropped")
+    assert event.payload["dropped"] == {f"{finding.code}@items.name": "skip_rows"}

@@ -17,7 +17,17 @@ from tests import factories as make
 from tests.migrations_app.views import addresses
 
 SignIn = Callable[[User], Client]
-WITHOUT_PAGE = {"login", "login_code", "logout", "theme", "plan_choose", "audit_verify", "audit_export", "mail_again"}
+WITHOUT_PAGE = {
+    "login",
+    "login_code",
+    "logout",
+    "theme",
+    "plan_choose",
+    "plan_drop",
+    "audit_verify",
+    "audit_export",
+    "mail_again",
+}
 WITHOUT_PAGE |= {"application_check", "application_look"}  # tests/migrations_app/views/test_applications.py
 WITHOUT_PAGE |= {"run_bundle", "run_certificate_file"}  # tests/migrations_app/views/test_certificate.py
 WITHOUT_PAGE |= {"run_checklist_seen", "run_file"}  # tests/migrations_app/views/test_checklist.py

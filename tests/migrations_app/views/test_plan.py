@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from controlplane.registry.models import Application
 from migrations_app.models import MigrationPlan
+from migrations_app.models.states import PlanState
 from tests import factories as make
 
 SignIn = Callable[[User], Client]
@@ -106,3 +107,24 @@ def test_nonsense_in_the_address_is_ignored(as_: SignIn, application: Applicatio
     plan = _wide(application, who)
     for query in ("?tables=x", "?tables=99999999999", "?table=nothing&column=-1", "?findings=%00", "?findings=9" * 20):
         assert as_(who.viewer).get(reverse("plan", args=[plan.pk]) + query).status_code == 200, query
+
+
+def test_page_of_a_refused_plan_offers_to_drop_the_choice_that_no_longer_fits(
+    as_: SignIn, who: make.People, plan: MigrationPlan
+) -> None:
+    stale, kept = "NUL_IN_TEXT@genzai.memo", "ORPHANS"
+    refused = make.plan(plan.application, who.second_lead, state=PlanState.REFUSED)
+    refused.choices = {stale: "bytea", kept: "not_valid"}
+    refused.error_code = "UNKNOWN_PLACE"
+    refused.error_message = f"The choice '{stale}' names no table or column of the source."
+    refused.save()
+    page = as_(who.viewer).get(reverse("plan", args=[refused.pk])).content.decode()
+    assert stale in page and "Who can drop one: ops (ana)" in page and "make it again</button>" not in page
+    client = as_(who.ops)
+    page = client.get(reverse("plan", args=[refused.pk])).content.decode()
+    assert f'value="{stale}" checked' in page and f'value="{kept}" checked' not in page
+    assert client.post(reverse("plan_drop", args=[refused.pk]), {}).status_code == 400
+    answer = client.post(reverse("plan_drop", args=[refused.pk]), {"key": stale})
+    made = MigrationPlan.objects.get(revision=refused.revision + 1)
+    assert answer.headers["Location"] == reverse("plan", args=[made.pk])
+    assert made.choices == {kept: "not_valid"} and made.author == who.ops

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from monitoring_app.services import collecting, daily, judging, loop
+from monitoring_app.services import collecting, daily, judging, loop, maintenance
 from monitoring_app.services.rollup import roll_up
 
 
@@ -44,3 +44,8 @@ def verify_daily() -> None:
 def verify_target(target_id: int) -> None:
     """On the queue of the application's host."""
     daily.verify(target_id=target_id, on_host=True)
+
+
+@shared_task(name=maintenance.VACUUM, ignore_result=True)  # type: ignore[untyped-decorator]
+def vacuum(maintenance_id: int) -> None:
+    maintenance.work_on_vacuum(maintenance_id=maintenance_id)

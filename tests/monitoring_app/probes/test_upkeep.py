@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
+import psycopg2
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
@@ -94,6 +96,15 @@ def test_indexes_that_are_missing_or_of_no_use_are_seen_and_looked_at_now_and_th
     assert "indexes" not in again.seen
     again.memory["indexes"]["looked_at"] -= 601
     assert measure(target_url, again.memory).seen["indexes"]["foreign_keys"] == []
+
+
+def test_locked_table_holds_up_none_of_the_probes_that_look_at_tables(target_url: str) -> None:
+    execute(target_url, "CREATE TABLE stock (id int PRIMARY KEY, name text)", "CREATE INDEX ON stock (name)")
+    with closing(psycopg2.connect(target_url)) as other:
+        other.cursor().execute("LOCK TABLE stock IN ACCESS EXCLUSIVE MODE")
+        round_ = measure(target_url)
+    assert one(round_, "dead_rows").value == 0.0
+    assert [row["index"] for row in round_.seen["indexes"]["unused"]] == ["stock_name_idx"]
 
 
 def test_size_and_wraparound_are_numbers(target_url: str) -> None:

@@ -24,6 +24,7 @@ from migrations_app.engine.control import Control, Progress
 from migrations_app.engine.errors import Cancelled, EngineError, Fenced
 from migrations_app.models import MigrationRun, RunStep, StepLogLine
 from migrations_app.models.states import RunState, StepState
+from migrations_app.services import watching
 from migrations_app.services.advance import advance_run, next_step
 from migrations_app.services.checklist_items import stale_items
 from migrations_app.services.gates import ask_for_go_again
@@ -85,6 +86,7 @@ def claim_step(*, run_id: int, holder: str, now: datetime, queue: str = "") -> R
         step.refresh_from_db()
         if not first:
             stale_items(run=run, step=step, now=now)
+        watching.step_began(run=run, step=step, now=now)
         if first or step.attempts > 1:  # a soak's hundredth look is not an event
             record(
                 action="step.started",
@@ -111,7 +113,14 @@ def execute(step: RunStep) -> StepResult:
     run = MigrationRun.objects.select_related("application", "plan").get(pk=step.run_id)
     board = _Board()
     control = Control(report=board.report)
-    context = StepContext(run=run, step=step, control=control, log=_logger_of(step), now=timezone.now)
+    context = StepContext(
+        run=run,
+        step=step,
+        control=control,
+        log=_logger_of(step),
+        now=timezone.now,
+        alerts=lambda: watching.alerts_of(run, timezone.now()),
+    )
     with Heartbeat(control, lambda: renew(step, board.snapshot())):
         try:
             return step_named(step.name).run(context)

@@ -10,6 +10,7 @@ from controlplane.audit.trail import record
 from controlplane.redaction import redact
 from migrations_app.models import Artifact, MigrationRun, RunStep
 from migrations_app.models.states import RunState, StepState
+from migrations_app.services import watching
 from migrations_app.services.advance import advance_run
 from migrations_app.services.checklist import prove_items
 from migrations_app.services.evidence import digest_of
@@ -44,6 +45,7 @@ def record_result(*, step: RunStep, token: int, result: StepResult, now: datetim
                 advance_run(run=run, now=now)
             return True
         state = StepState(step.state)
+        watching.step_ended(run=run, step=step, now=now)
         prove_items(run=run, step=step, now=now)
         lapse_outdated(run=run, now=now)
         record(

@@ -9,6 +9,7 @@ from django.db.models import F
 
 from migrations_app.models import MigrationRun, RunStep
 from migrations_app.models.states import RUN_FINISHED, RUN_TRANSITIONS, STEP_TRANSITIONS
+from migrations_app.services import watching
 from migrations_app.services.errors import Stale
 
 
@@ -27,6 +28,7 @@ def change_run(run: MigrationRun, to: str, *, at: datetime, **fields: Any) -> No
     if changed != 1:
         raise Stale(f"Run {run.pk} has changed in the meantime.")
     run.refresh_from_db()
+    watching.run_changed(run=run, now=at)
 
 
 def touch_run(run_id: int) -> None:

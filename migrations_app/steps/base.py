@@ -51,6 +51,19 @@ class StepResult:
     again_after: float = 0
 
 
+@dataclass(frozen=True)
+class AlertsSeen:
+    """Whether the application is under watch (`why` not), and the titles of the critical alerts that fire."""
+
+    watched: bool
+    why: str
+    critical: tuple[str, ...] = ()
+
+
+def _no_alerts() -> AlertsSeen:
+    return AlertsSeen(False, "nobody was asked")
+
+
 @dataclass
 class StepContext:
     """What a step is given. `run` and `step` are read only here."""
@@ -60,6 +73,7 @@ class StepContext:
     control: Control
     log: Callable[[str], None]
     now: Callable[[], datetime]
+    alerts: Callable[[], AlertsSeen] = _no_alerts  # what monitoring sees now
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
@@ -14,7 +15,7 @@ from migrations_app.engine.errors import Failed
 from migrations_app.engine.verify.integrity import check_integrity
 from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
-from migrations_app.steps.base import Step, StepContext, StepResult
+from migrations_app.steps.base import AlertsSeen, Step, StepContext, StepResult
 
 _REQUESTS = 10  # to each endpoint, one after the other
 _KEPT_OUTPUT = 8_000  # characters of a command's output, of its end, where the verdict stands
@@ -125,7 +126,11 @@ class CheckPerformance(Step):
 
 
 class Soak(Step):
-    """Repeats the endpoint checks; one missed sample is tolerated, two in a row are a gap. Alerts come later."""
+    """Repeats the endpoint checks and looks at the alerts. One missed sample is tolerated, two in a row are a gap.
+
+    A sample is missed when an endpoint isn't green, or a critical alert fires. An application that is not under watch
+    has no alerts to look at: the evidence says so instead of calling it quiet.
+    """
 
     name = "soak"
     title = "Soak"
@@ -137,15 +142,17 @@ class Soak(Step):
         now = context.now()
         samples = int(before.get("samples", 0)) + 1
         results = check_endpoints(workplace.description_of(context.run), "postgresql", None)
+        alerts = context.alerts()
         missed = [f"{result.name} {result.problem}" for result in results if not result.passed]
+        missed += [f"alert: {title}" for title in alerts.critical]
         row = int(before.get("missed_in_a_row", 0)) + 1 if missed else 0
         evidence = {
             "since": before.get("since", now.isoformat()),
             "samples": samples,
             "missed": int(before.get("missed", 0)) + bool(missed),
             "missed_in_a_row": row,
-            "last": missed or ["all endpoints green"],
-            "alerts": "not watched in this version",
+            "last": missed or [_quiet(alerts)],
+            **_looked_at(alerts, before),
         }
         if row >= 2:
             return StepResult(
@@ -153,11 +160,11 @@ class Soak(Step):
                 f"Two samples in a row failed: {'; '.join(missed)}",
                 evidence=evidence,
                 code="SOAK_GAP",
-                hint="Look at the application; resume starts the soak anew, or roll back.",
+                hint="Look at the application and its alerts; resume starts the soak anew, or roll back.",
             )
         since = datetime.fromisoformat(str(evidence["since"]))
         lasted = (now - since).total_seconds()
-        message = f"{samples} samples, {evidence['missed']} missed; alerts not watched"
+        message = f"{samples} samples, {evidence['missed']} missed; {evidence['alerts']}"
         if lasted < settings["soak_seconds"]:
             left = settings["soak_seconds"] - lasted
             return StepResult(
@@ -167,6 +174,23 @@ class Soak(Step):
                 again_after=min(settings["soak_interval_seconds"], max(left, 0.5)),
             )
         return StepResult("succeeded", message, evidence=evidence)
+
+
+def _quiet(alerts: AlertsSeen) -> str:
+    return "all endpoints green, no critical alert" if alerts.watched else "all endpoints green"
+
+
+def _looked_at(alerts: AlertsSeen, before: Mapping[str, Any]) -> dict[str, Any]:
+    """How many samples saw the alerts, and the sentence about it: a soak that was watched in part says so."""
+    watched = int(before.get("samples_with_alerts", 0)) + alerts.watched
+    samples = int(before.get("samples", 0)) + 1
+    if not watched:
+        said = f"alerts not watched: {alerts.why}"
+    elif watched < samples:
+        said = f"alerts watched in {watched} of them"
+    else:
+        said = "alerts watched"
+    return {"samples_with_alerts": watched, "alerts": said}
 
 
 class OwnChecks(Step):

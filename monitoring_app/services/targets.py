@@ -83,6 +83,12 @@ def _dsn(place: str, role: str) -> dict[str, Any]:
     }
 
 
+def keep_frozen_copy(*, application: Application, path: str) -> None:
+    """The SQLite file that a run left at its cut-over, for the daily verification; "" when the application is on it
+    again. Nothing happens where the application is not under watch."""
+    Target.objects.filter(application=application).update(frozen_copy=path)
+
+
 _CHANGEABLE = frozenset(
     {
         "enabled",

@@ -50,7 +50,8 @@ _NO_BACKUPS = "Causeway makes no backups of PostgreSQL yet: watch those of your 
 @dataclass(frozen=True)
 class ServerRound:
     """measurements: of every metric of the server, with or without a value. memory: whole, to be kept for the next
-    round. seen: by probe, only what this round looked at; what is not in it was not looked at, and stays."""
+    round. seen: by probe, what this round saw, or {"problem": why it saw nothing}; what is not in it was not looked
+    at, and stays."""
 
     measurements: tuple[Measurement, ...]
     memory: dict[str, Any]
@@ -222,6 +223,8 @@ class _Round:
         return kept if isinstance(kept, dict) else {}
 
     def _unknown(self, probe: Probe, why: str) -> None:
+        if not probe.every:  # what was seen before is not so now, as far as anybody knows
+            self.seen[probe.name] = {"at": self._at.isoformat(), "problem": why}
         if probe is CONNECTIONS and why == str(Refusal.FULL):
             self.measurements.append(EXHAUSTED)
         elif probe is REPLICATION:

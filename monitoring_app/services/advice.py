@@ -91,7 +91,9 @@ def _gaps(target: Target, seen: Mapping[str, Any], since: datetime | None, now: 
     gaps = []
     for name, title in _SOURCES.items():
         at = parse_datetime(str(_of(seen, name).get("at", "")))
-        if at is None:
+        if problem := _of(seen, name).get("problem"):
+            gaps.append(f"Nothing is known of {title} now: {problem}.")
+        elif at is None:
             gaps.append(f"Nothing is known of {title}: no round has seen them yet.")
         elif now - at > OLD:
             gaps.append(f"What is said of {title} is as of {at:%Y-%m-%d %H:%M} UTC: no later round has seen them.")

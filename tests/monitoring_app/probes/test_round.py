@@ -129,6 +129,10 @@ def test_frozen_server_is_down_and_nothing_of_it_is_known(small_server: Embedded
     rest = [m for m in round_.measurements if m.metric != "postgresql_up"]
     assert all(m.value is None for m in rest)
     assert "does not answer" in one(round_, "pool_used").note
+    assert (
+        "does not answer" in round_.seen["statements"]["problem"]
+    )  # a page must not show the last good ones as today's
+    assert "indexes" not in round_.seen
 
 
 def test_connection_that_was_cut_between_two_rounds_is_made_anew(small_server: EmbeddedPostgres) -> None:

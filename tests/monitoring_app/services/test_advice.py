@@ -69,6 +69,13 @@ def test_pool_is_judged_by_its_worst_of_a_day(target: Target) -> None:
     assert not advise(target=target, now=NOW).of("pool")
 
 
+def test_server_that_is_away_leaves_a_gap_not_a_clean_bill(target: Target) -> None:
+    target.seen = measure("postgresql://shop:secret@127.0.0.1:1/shop").seen
+    report = advise(target=target, now=timezone.now())
+    assert not report.advices
+    assert any("sequences now: PostgreSQL can't be reached" in gap for gap in report.gaps)
+
+
 def test_old_sights_are_said_to_be_old(target: Target) -> None:
     target.seen = {"indexes": {"at": (NOW - timedelta(hours=5)).isoformat()}}
     assert any("indexes" in gap and "as of" in gap for gap in advise(target=target, now=NOW).gaps)

@@ -8,6 +8,7 @@ column (manifest: `fitting`) and PostgreSQL takes the JSON text of each for what
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from migrations_app.engine.conversions.conversions import type_parts
 from migrations_app.engine.export.manifest import ExportTable
@@ -45,6 +46,8 @@ _MEANT = {
     **{rb"\n": b"\n", rb"\r": b"\r", rb"\t": b"\t", rb"\b": b"\b", rb"\f": b"\f", rb"\\": rb"\\"},
     **{b"\\u%04x" % code: bytes((code,)) for code in range(1, 32)},
 }
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_PIECE = 128 << 10  # bytes: small enough for the processor's cache, and for memory that needn't be asked of the system
 
 
 def copy_sql(table: TablePlan, exported: ExportTable, schema: str) -> str:
@@ -69,14 +72,46 @@ def _is_taken(column: ColumnPlan, classes: set[str]) -> bool:
 
 def csv_lines(raw: bytes) -> bytes | None:
     """The same rows as CSV; None where a cell is none of string, number and null, or holds U+0000."""
+    return _as_csv(raw) if _is_carried(raw) else None
+
+
+class CsvStream:
+    """The rows of a chunk as CSV, to be read by COPY; made a piece at a time."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._pieces = _pieces(raw)
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        if not self._rest:
+            self._rest = next(self._pieces, b"")
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
+
+
+def csv_stream(raw: bytes) -> CsvStream | None:
+    """None as csv_lines() gives it: known before anything is sent."""
+    return CsvStream(raw) if _is_carried(raw) else None
+
+
+def _pieces(raw: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(raw):
+        end = raw.rfind(b"\n", at, at + _PIECE) + 1 or raw.index(b"\n", at) + 1
+        yield _as_csv(raw[at:end])
+        at = end
+
+
+def _is_carried(raw: bytes) -> bool:
     if b"{" in raw and _WRAPPED.search(raw):
-        return None
-    body = raw.replace(b"]\n[", b"\n")
+        return False
+    return b"\\u0000" not in raw or not _NUL.search(raw)
+
+
+def _as_csv(lines: bytes) -> bytes:
+    body = lines.replace(b"]\n[", b"\n")
     if b"\\" in body:
-        try:
-            body = _ESCAPED.sub(_meant, body)
-        except KeyError:  # U+0000
-            return None
+        body = _ESCAPED.sub(_meant, body)
     return body[1:-2] + b"\n"
 
 

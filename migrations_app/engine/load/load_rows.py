@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -192,7 +191,7 @@ def _assert_complete(export: Export, loading: Loading) -> None:
 def _load_chunk(connection: Connection, loading: Loading, way: _Way, chunk: ExportChunk, control: Control) -> int:
     """One transaction: fence, COPY, ledger. Returns the rows that went in."""
     table = chunk.table.name
-    csv = copy_direct.csv_lines(chunk.raw()) if way.direct_sql else None
+    csv = copy_direct.csv_stream(chunk.raw()) if way.direct_sql else None
     with transaction(connection, f"loading table {table}") as cursor:
         if loading.lease is not None:
             assert_held(cursor, loading.lease)
@@ -205,11 +204,11 @@ def _load_chunk(connection: Connection, loading: Loading, way: _Way, chunk: Expo
     return count
 
 
-def _copy_directly(cursor: Cursor, sql: str, csv: bytes) -> int | None:
+def _copy_directly(cursor: Cursor, sql: str, csv: copy_direct.CsvStream) -> int | None:
     """The rows that went in; None where PostgreSQL refused a value: looked at one by one, the cells will tell which."""
     cursor.execute("SAVEPOINT direct")
     try:
-        cursor.copy_expert(sql, io.BytesIO(csv), size=_BLOCK)
+        cursor.copy_expert(sql, csv, size=_BLOCK)
     except psycopg2.Error as error:
         if (error.pgcode or "")[:2] not in _VALUE_REFUSED:
             raise

@@ -1,5 +1,6 @@
 """Lines that go into COPY as they are arrive as the very rows that the careful way loads."""
 
+import csv
 import hashlib
 import json
 import random
@@ -11,7 +12,7 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.export.export import Export, export_source, open_export
 from migrations_app.engine.load import copy_direct, load_rows
-from migrations_app.engine.load.copy_direct import copy_sql, csv_lines
+from migrations_app.engine.load.copy_direct import copy_sql, csv_lines, csv_stream
 from migrations_app.engine.load.load import load_export
 from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.planning.planning import plan_with_profile
@@ -99,7 +100,7 @@ def test_the_direct_way_is_taken_only_for_an_export_that_is_known(
     """Anybody can write `fitting` into a manifest and put a right digest under it."""
     _known, plan = export(path, tmp_path / "out")
     seen: list[bytes] = []
-    monkeypatch.setattr(copy_direct, "csv_lines", lambda raw: seen.append(raw))
+    monkeypatch.setattr(copy_direct, "csv_stream", lambda raw: seen.append(raw))
     load(url, open_export(tmp_path / "out"), plan)
     assert seen == []
 
@@ -118,7 +119,7 @@ def test_a_value_that_postgresql_refuses_is_named_with_its_row(
     made, plan = export(path, tmp_path / "out")
     chunk = next(made.chunks("t"))
     lines = chunk.raw().replace(b'"2024-03-01 10:', b'"2024-13-01 10:', 1)
-    monkeypatch.setattr(copy_direct, "csv_lines", lambda raw: csv_lines(lines))
+    monkeypatch.setattr(copy_direct, "csv_stream", lambda raw: csv_stream(lines))
     load(url, made, plan)  # refused directly, taken cell by cell: the export's own bytes are right
     assert look.value("SELECT count(*) FROM t") == 400
     look.run("DROP TABLE t, photos; DROP SCHEMA causeway CASCADE")
@@ -133,6 +134,25 @@ def test_a_value_that_postgresql_refuses_is_named_with_its_row(
 @pytest.mark.parametrize("cell", [float("inf"), b"blob", "nul\0", "\0"])
 def test_a_cell_that_csv_cannot_carry_is_left_to_the_careful_way(cell: object) -> None:
     assert csv_lines(encode_row((1, cell))) is None  # type: ignore[arg-type]
+
+
+def test_a_text_that_only_looks_like_a_nul_is_carried() -> None:
+    for text in ("\\u0000", "\\\\u0000", "a\\", "\\n"):
+        line = csv_lines(encode_row((1, text)))
+        assert line is not None
+        assert next(csv.reader([line.decode()], escapechar="\\", doublequote=False)) == ["1", text]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
+def test_a_chunk_read_in_pieces_is_the_same_csv(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(copy_direct, "_PIECE", 64)
+    cells = ("", "x" * 300, "a]\n[b", "\\", '"', "\n\t\x01", "[1]", "é名", None, -5, 1.5)
+    raw = b"".join(encode_row((cell, number)) for number, cell in enumerate(cells * 3))
+    stream = csv_stream(raw)
+    assert stream is not None
+    pieces = list(iter(lambda: stream.read(size), b""))
+    assert b"".join(pieces) == csv_lines(raw)
+    assert max(map(len, pieces)) <= size
 
 
 def test_the_ledger_names_the_chunk_that_was_loaded(path: Path, tmp_path: Path, url: TargetUrl, look: Look) -> None:

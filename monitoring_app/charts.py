@@ -109,7 +109,7 @@ def line_chart(
     height: int = 190,
     top: float | None = None,
 ) -> str:
-    """A chart with both axes, in a box of two pictures. top: the value at its upper edge, for two that share a scale."""
+    """A chart with both axes, two pictures. top: the value at its upper edge, for two that share a scale."""
     inner = _Area(20, height - 42)
     top = top or top_of(lines, limits)
     parts = [

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET
 
 from monitoring_app.metrics import Unit
 from monitoring_app.services.amounts import amount_text
+from monitoring_app.services.boards import OLD
 from monitoring_app.services.markers import cut_over_of
 from monitoring_app.views.common import page, render_page, target_frame, target_of
 
@@ -20,7 +23,8 @@ SLOW_SECONDS = 1.0
 @require_GET
 def show(request: HttpRequest, name: str) -> HttpResponse:
     target = target_of(request, name)
-    seen = {part: seen_of(target.seen, part) for part in ("statements", "activity", "blocked", "connections")}
+    now = timezone.now()
+    seen = {part: seen_of(target.seen, part, now) for part in ("statements", "activity", "blocked", "connections")}
     context = {
         **target_frame(request, target, "queries"),
         **seen,
@@ -30,11 +34,13 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
     return render_page(request, "monitoring/queries.html", context)
 
 
-def seen_of(seen: dict[str, Any], part: str) -> dict[str, Any]:
-    """What the last round of a probe saw, with the time as one."""
+def seen_of(seen: dict[str, Any], part: str, now: datetime) -> dict[str, Any]:
+    """What the last round of a probe saw, with the time as one. What is not of now is not shown as if it were."""
     found = dict(seen.get(part) or {})
     at = found.get("at")
     found["at"] = parse_datetime(at) if isinstance(at, str) else None
+    if found["at"] is not None and now - found["at"] > OLD and not found.get("problem"):
+        return {"at": found["at"], "problem": "no round has looked since"}
     return found
 
 
@@ -44,6 +50,9 @@ def _headline(seen: dict[str, dict[str, Any]]) -> dict[str, str]:
     slow = statements.get("by_mean") or []
     if not statements and not seen["activity"]:
         return _said("Not measured yet", "care", "question", "The first round is to come.")
+    blind = seen["blocked"].get("problem") or seen["activity"].get("problem")
+    if blind:
+        return _said("What runs is unknown", "care", "question", f"{blind}.")
     if waiting:
         count = len(waiting)
         answer = "One session waits for a lock" if count == 1 else f"{count} sessions wait for locks"

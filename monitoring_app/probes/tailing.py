@@ -45,10 +45,11 @@ def added(path: Path, place: Mapping[str, Any]) -> tuple[Added, dict[str, Any]]:
         raise NoLog("the file is not there") from None
     except OSError as error:
         raise NoLog(f"the file can't be opened ({error.strerror})") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise NoLog("it is not an ordinary file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise NoLog("it is not an ordinary file")
         if not place:
             return Added(first=True), _place(file, status.st_ino, status.st_size)
         before: list[bytes] = []

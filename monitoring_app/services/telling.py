@@ -207,7 +207,6 @@ def _tell(alert: Alert, said: Said, told: Sequence[Person], now: datetime) -> No
             context=wording.context(alert, said, facts, person, others),
             application=alert.rule.target.application.name,
             about=f"alert:{alert.pk}",
-            now=now,
         )
     write_event(alert, wording.EVENTS[said], at=now, text=_some(names))
     doorbell.ring(SEND, alert.pk, "common")

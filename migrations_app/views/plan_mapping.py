@@ -23,6 +23,13 @@ RULES = {
 _MOVED = frozenset({"load", "empty_then_load"})
 
 
+def counts_of(document: Mapping[str, Any], profile: Mapping[str, Any]) -> tuple[int, int]:
+    """How many tables will be moved, and their rows."""
+    rows_of = profile.get("tables", {})
+    moved = [table["name"] for table in document.get("tables", []) if table["rule"] in _MOVED]
+    return len(moved), sum(count for name in moved if isinstance(count := rows_of.get(name), int))
+
+
 def mapping_of(document: Mapping[str, Any], profile: Mapping[str, Any], asked: QueryDict) -> dict[str, Any]:
     """The tables to show, and where the others are; `asked` names the open table and the place in the lists."""
     planned: Sequence[Mapping[str, Any]] = document.get("tables", [])

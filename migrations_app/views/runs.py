@@ -114,9 +114,18 @@ def _crossing(found: list[MigrationRun]) -> list[str]:
     active = [run for run in found if run.state in RUN_ACTIVE and run.kind == RunKind.PRODUCTION]
     if len(active) == 1:
         return [f"Run {active[0].pk} of {active[0].application.name} is {_UNDER_WAY[active[0].state]}."]
-    counts = Counter(_UNDER_WAY[run.state] for run in active)
-    said = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return [f"{len(active)} production runs are under way: {said}."] if active else []
+    if active:
+        counts = Counter(_UNDER_WAY[run.state] for run in active)
+        said = ", ".join(f"{count} {word}" for word, count in counts.items())
+        return [f"{len(active)} production runs are under way: {said}."]
+    waiting = sum(run.state == RunState.AWAITING_APPROVAL for run in found)
+    if not waiting:
+        return []
+    return [
+        "No production run is under way; one waits for approval."
+        if waiting == 1
+        else f"No production run is under way; {waiting} wait for approval."
+    ]
 
 
 def _lines(found: list[MigrationRun]) -> list[Line]:

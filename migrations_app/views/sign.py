@@ -19,8 +19,10 @@ from migrations_app.services import gates
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.evidence import evidence_of, what_changed
 from migrations_app.services.gate_view import GateView
+from migrations_app.services.schedule import last_rehearsal
 from migrations_app.views.common import note_refusal, page, person_of, render_page, role_words, run_frame, visible_run
 from migrations_app.views.confirm import confirm, proof_of
+from migrations_app.views.plan_mapping import counts_of
 
 # What happens once the last signature is there.
 THEN = {
@@ -152,6 +154,7 @@ def _render(
         "my_sign_roles": [(role, Role(role).label) for role in view.my_roles],
         "mine": mine,
         "items": _count_items(run, gate),
+        "planned": _planned(run) if gate.code == GateCode.PLAN else None,
         "changed": _changed_since(request, gate, run, bool(mine)),
         "then": THEN[GateCode(gate.code)],
         "button": BUTTON[GateCode(gate.code)],
@@ -174,6 +177,20 @@ def _with_fresh_digests(form: SignForm, view: GateView) -> SignForm:
     shown["role"] = form.data.get("role") or fresh["role"]
     form.data = shown
     return form
+
+
+def _planned(run: MigrationRun) -> dict[str, Any]:
+    """What gate 1 approves, in numbers, and whether it was tried."""
+    tables, rows = counts_of(run.plan.document or {}, run.plan.profile or {})
+    rehearsal = last_rehearsal(run)
+    return {
+        "tables": tables,
+        "rows": rows,
+        "findings": run.plan.findings.exclude(severity="info").count(),
+        "rehearsal": rehearsal,
+        "down": (rehearsal.facts if rehearsal else {}).get("downtime_seconds"),
+        "back": (rehearsal.facts if rehearsal else {}).get("rollback_seconds"),
+    }
 
 
 def _count_items(run: MigrationRun, gate: Gate) -> dict[str, int]:

@@ -189,7 +189,8 @@ def _pass(gate: Gate, now: datetime) -> None:
     run.refresh_from_db()
     step = gate.step
     change_step(step, StepState.RUNNING)
-    names = ", ".join(f"{a.user_name} as {a.get_role_display()}" for a in gate.approvals.filter(state=ApprovalState.CONSUMED))
+    signed = gate.approvals.filter(state=ApprovalState.CONSUMED)
+    names = ", ".join(f"{approval.user_name} as {approval.get_role_display()}" for approval in signed)
     change_step(step, StepState.SUCCEEDED, finished_at=now, message=names, evidence_digest=evidence_digest(run))
     if gate.code == GateCode.PLAN:
         change_run(run, RunState.APPROVED, at=now)

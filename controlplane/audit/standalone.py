@@ -566,7 +566,7 @@ class BundleChecker:
         try:
             self._check_certificate(found)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError, Refused):
-            self._report(CONTENT, "unreadable", "The certificate can't be read.")
+            self._report(CONTENT, "unreadable", "The certificate, or a file that it is compared with, can't be read.")
         return BundleVerdict(
             trail=verdict,
             problems=tuple(self.problems[:MAX_PROBLEMS]),

@@ -11,7 +11,9 @@ from monitoring_app.services.rollup import roll_up
 
 @shared_task(name="monitoring_app.tick", ignore_result=True)  # type: ignore[untyped-decorator]
 def tick() -> None:
-    loop.tick(now=timezone.now())
+    now = timezone.now()
+    if loop.tick(now=now):
+        maintenance.ring_again(now=now)
 
 
 @shared_task(name=loop.MEASURE_SERVER, ignore_result=True)  # type: ignore[untyped-decorator]

@@ -24,6 +24,7 @@ VACUUM: Final = "monitoring_app.vacuum"
 QUEUE: Final = "common"
 _OPEN = (MaintenanceState.ASKED, MaintenanceState.RUNNING)
 _CLAIM = timedelta(seconds=TABLE_SECONDS + 120)  # renewed before each table
+_UNHEARD: Final = timedelta(seconds=20)
 _GONE: Final = "the worker that did it is gone; tables done until then are done"
 
 
@@ -58,6 +59,15 @@ def start_vacuum(*, target: Target, actor: Any, now: datetime | None = None) -> 
         doorbell.ring(VACUUM, row.pk, QUEUE)
         record(action="maintenance.asked", actor=actor, role=role, obj=row, application=application.name, at=now)
     return row
+
+
+def ring_again(*, now: datetime) -> int:
+    """For what was asked for and no worker took: a bell may be lost. Part of the loop's tick; how many there were."""
+    waiting = Maintenance.objects.filter(state=MaintenanceState.ASKED, asked_at__lt=now - _UNHEARD)
+    rings = [(VACUUM, pk, QUEUE) for pk in waiting.values_list("pk", flat=True)]
+    if rings:
+        doorbell.send_all(rings)
+    return len(rings)
 
 
 def work_on_vacuum(*, maintenance_id: int, clock: Callable[[], datetime] = timezone.now) -> bool:

@@ -21,7 +21,7 @@ SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), state,
        coalesce(query, ''), coalesce(wait_event_type || ': ' || wait_event, '')
   FROM pg_stat_activity
  WHERE {CLIENT} AND datname = current_database() AND pid <> pg_backend_pid()
-   AND coalesce(application_name, '') NOT LIKE 'causeway %'
+   AND coalesce(application_name, '') !~ '^causeway[ :]'
    AND (state IS DISTINCT FROM 'idle')
  ORDER BY xact_start NULLS LAST LIMIT 500
 """

@@ -228,3 +228,46 @@ def test_one_connection_is_kept_and_it_can_write_nothing(target_url: str, postgr
     assert kept == [(1,)]
     close_all()
     until(lambda: postgres.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [name]) == [(0,)])
+
+
+def test_forked_process_connects_for_itself_and_leaves_the_kept_connection_whole(
+    target_url: str, postgres: EmbeddedPostgres
+) -> None:
+    measure(target_url)
+    name = target_url.rpartition("/")[2]
+    sessions = "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+    kept = postgres.execute(sessions, [name])
+    child = os.fork()
+    if child == 0:
+        well = one(measure(target_url), "postgresql_up").value == 1.0
+        os._exit(0 if well else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert one(measure(target_url), "postgresql_up").value == 1.0
+    until(lambda: postgres.execute(sessions, [name]) == kept)
+
+
+def test_another_process_that_keeps_a_connection_keeps_the_only_one(
+    target_url: str, postgres: EmbeddedPostgres
+) -> None:
+    name = target_url.rpartition("/")[2]
+    end, begin = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(begin)
+        measure(target_url)  # keeps its connection
+        os.read(end, 1)  # until the parent has seen enough
+        os._exit(0)
+    os.close(end)
+    try:
+        kept = until(
+            lambda: postgres.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = %s AND state = 'idle' AND query LIKE '%%pg_stat%%'",
+                [name],
+            )
+        )
+        assert one(measure(target_url), "pool_used").value is not None
+        until(lambda: postgres.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [name]) == [(1,)])
+        assert len(kept) == 1
+    finally:
+        os.close(begin)
+        os.waitpid(child, 0)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from controlplane.audit.models import AuditEvent
 from controlplane.refusals import Forbidden, ServiceRefused
 from monitoring_app.models import Maintenance, MaintenanceState, Marker, Silence, Target
-from monitoring_app.services.maintenance import newest, start_vacuum, work_on_vacuum
+from monitoring_app.services.maintenance import newest, ring_again, start_vacuum, work_on_vacuum
 from tests import factories as make
 from tests.monitoring_app.probes.measuring import execute
 
@@ -34,7 +34,10 @@ def people(target: Target) -> make.People:
 @pytest.fixture(autouse=True)
 def bells() -> Iterator[list[tuple[str, int, str]]]:
     rung: list[tuple[str, int, str]] = []
-    with patch("controlplane.doorbell.ring", lambda *ring: rung.append(ring)):
+    with (
+        patch("controlplane.doorbell.ring", lambda *ring: rung.append(ring)),
+        patch("controlplane.doorbell.send_all", rung.extend),
+    ):
         yield rung
 
 
@@ -114,6 +117,17 @@ def test_second_wish_waits_for_the_first_and_a_run_for_none(
     with pytest.raises(ServiceRefused) as refused:
         start_vacuum(target=target, actor=people.ops)
     assert refused.value.code == "MAINTENANCE_DURING_RUN" and "Run 14" in refused.value.message
+
+
+def test_bell_that_nobody_heard_is_rung_again_until_a_worker_comes(
+    target: Target, people: make.People, bells: list[tuple[str, int, str]]
+) -> None:
+    row = start_vacuum(target=target, actor=people.ops)
+    assert ring_again(now=row.asked_at + timedelta(seconds=5)) == 0
+    assert ring_again(now=row.asked_at + timedelta(seconds=30)) == 1
+    assert bells == [("monitoring_app.vacuum", row.pk, "common")] * 2
+    work_on_vacuum(maintenance_id=row.pk)
+    assert ring_again(now=row.asked_at + timedelta(seconds=60)) == 0
 
 
 def test_server_that_is_away_fails_it_with_a_reason_and_without_a_secret(people: make.People, target: Target) -> None:

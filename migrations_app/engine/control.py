@@ -11,7 +11,7 @@ from migrations_app.engine.errors import Cancelled
 
 @dataclass(frozen=True)
 class Progress:
-    """One report. phase: 'profile', 'backup', 'export', 'load', 'index', 'verify'. total 0 means unknown."""
+    """One report. phase: 'copy', 'profile', 'backup', 'export', 'load', 'index', 'verify'. total 0 means unknown."""
 
     phase: str
     table: str

@@ -26,7 +26,7 @@ from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.planning.plan_existing_rules import RowRules
 from migrations_app.engine.planning.planning import make_plan as plan_move
 from migrations_app.engine.source.integrity_beside import checked_beside
-from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.still import open_still
 from migrations_app.engine.target.scratch import create_database, drop_database
 from migrations_app.engine.target.target import connect
 from migrations_app.engine.target.target import transaction as target_transaction
@@ -95,9 +95,10 @@ def _renew(plan: MigrationPlan) -> str:
 def _make(plan: MigrationPlan, control: Control) -> tuple[MovePlan, dict[str, Any], str]:
     application = plan.application
     path = workplace.live_source(application)
+    still = settings.CAUSEWAY_ARTIFACTS_DIR / application.name / f"plan-{plan.pk}"
     with (
         _target_schema(plan, control) as (target, rules),
-        open_source(path, control) as source,
+        open_still(path, control, still) as source,
         checked_beside(source, control),
     ):
         move = plan_move(

@@ -11,15 +11,18 @@ from migrations_app.engine.plan import Finding
 from migrations_app.engine.planning.planning import check_plan_with_profile
 from migrations_app.engine.source.fingerprint import Fingerprint, fingerprint
 from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_source import Source
+from migrations_app.engine.source.still import open_still
 from migrations_app.models.states import OnLapse, Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
 
 
-def _export(context: StepContext, taken: Fingerprint) -> ExportResult:
-    plan = workplace.move_plan(context.run.plan)
-    directory = workplace.run_directory(context.run) / "export"
-    with open_source(workplace.source_of(context.run), context.control) as source:
+def _export(context: StepContext, source: Source, taken: Fingerprint) -> ExportResult:
+    """Closes the source."""
+    with source:
+        plan = workplace.move_plan(context.run.plan)
+        directory = workplace.run_directory(context.run) / "export"
         if source.schema.digest != plan.schema_digest:
             # A table or column that came since the plan was made would be left behind, and nothing would miss it.
             raise Refused(
@@ -76,8 +79,11 @@ class Export(Step):
     on_lapse = OnLapse.CONTINUE
 
     def run(self, context: StepContext) -> StepResult:
-        taken = fingerprint(workplace.source_of(context.run), context.control)
-        exported = _export(context, taken)
+        path = workplace.source_of(context.run)
+        taken = fingerprint(path, context.control)
+        # The application is still at work.
+        source = open_still(path, context.control, workplace.reading_directory(context.run))
+        exported = _export(context, source, taken)
         rows = sum(exported.tables.values())
         return _result(context, exported, taken, f"{rows:,} rows of {len(exported.tables)} tables")
 
@@ -91,8 +97,9 @@ class RefreshExport(Step):
     on_lapse = OnLapse.CONTINUE
 
     def run(self, context: StepContext) -> StepResult:
-        taken = fingerprint(workplace.source_of(context.run), context.control)
+        path = workplace.source_of(context.run)
+        taken = fingerprint(path, context.control)
         unchanged = taken.digest == context.facts.get("export", {}).get("fingerprint")
-        exported = _export(context, taken)
+        exported = _export(context, open_source(path, context.control), taken)
         message = "unchanged since the export" if unchanged else "changed since the export: exported again"
         return _result(context, exported, taken, message)

@@ -9,7 +9,7 @@ from migrations_app.applications.commands import run_command
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.planning.planning import check_plan
 from migrations_app.engine.source.integrity_beside import checked_beside
-from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.still import open_still
 from migrations_app.engine.target.target import inspect_target
 from migrations_app.engine.verify import decrypt_sample
 from migrations_app.models.states import Phase, RunKind
@@ -30,7 +30,8 @@ class Preflight(Step):
         application = context.run.application
         plan = workplace.move_plan(context.run.plan)
         path = workplace.live_source(application)
-        with open_source(path, context.control) as source, checked_beside(source, context.control):
+        still = workplace.reading_directory(context.run)
+        with open_still(path, context.control, still) as source, checked_beside(source, context.control):
             if source.schema.digest != plan.schema_digest:
                 raise Refused(
                     "SCHEMA_CHANGED",

@@ -43,6 +43,11 @@ def run_directory(run: MigrationRun) -> Path:
     return Path(path)
 
 
+def reading_directory(run: MigrationRun) -> Path:
+    """Where a copy of a file in use may lie while it is read; one step of a run reads at a time."""
+    return run_directory(run) / "reading"
+
+
 def operator_file() -> OperatorFile:
     return read_operator_file(Path(settings.CAUSEWAY_OPERATOR_FILE))
 

@@ -6,7 +6,7 @@ page of the copy in the source. Then the copy, read back, must have the digest t
 the file restored from it; and that file must pass SQLite's integrity_check.
 
 The writer: in WAL mode it never waits; in a rollback-journal mode it waits while pages are copied and compared (0.6 s
-for 200 MB).
+for 200 MB). What is only read is read from a copy instead, see still.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.side_process import SideProcess
 from migrations_app.engine.source.integrity_beside import CHECK_KIB
 from migrations_app.engine.source.opening import open_source
+from migrations_app.engine.source.sqlite_errors import is_full
 from migrations_app.engine.source.sqlite_source import Source
+from migrations_app.engine.source.still import copy_to
 
 _BLOCK = 1 << 20
 _SIDE_FILES = ("-wal", "-journal")
@@ -82,19 +84,10 @@ def take_backup(source: Path, destination: Path, control: Control) -> BackupResu
 
 
 def _copy(held: Source, part: Path) -> None:
-    """SQLite's backup into `part`, not yet on disk when we return: a writer may be waiting."""
-    with told(part):
-        part.unlink(missing_ok=True)
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    target = sqlite3.connect(part, isolation_level=None)
     try:
-        target.execute("PRAGMA journal_mode=OFF")
-        target.execute("PRAGMA synchronous=OFF")  # _write_out() does it
-        held.copy_into(target)
+        copy_to(held, part)
     except sqlite3.Error as error:
         raise _write_error(part, error) from error
-    finally:
-        target.close()
 
 
 def _compare_pages(helper: SideProcess, held: Source, part: Path) -> PagesVerdict:
@@ -121,8 +114,7 @@ def _write_out(part: Path) -> None:
 
 
 def _write_error(part: Path, error: sqlite3.Error) -> Failed:
-    name = str(getattr(error, "sqlite_errorname", ""))
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE")):
+    if is_full(error):
         return Failed("DISK_FULL", f"The disk that holds {part.parent} is full.", "Free some space, then run it again.")
     return Failed("BACKUP_FAILED", f"SQLite could not write the backup {part.parent}: {error}.", "See the message.")
 

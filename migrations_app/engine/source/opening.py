@@ -31,7 +31,7 @@ def open_source(path: Path, control: Control | None = None) -> Source:
     control = control or Control()
     _check_file(path)
     try:
-        source = _open_at(path, path, control)
+        source = open_at(path, path, control)
     except sqlite3.Error as error:
         raise translate_error(path, error, "opening it") from error
     except Refused as error:
@@ -51,7 +51,7 @@ def open_again(address: Address, control: Control) -> Source:
     Whether both see the same snapshot, the other one says: Source.is_alone(). Raises as open_source() does.
     """
     try:
-        source = _open_at(address.path, address.shown, control)
+        source = open_at(address.path, address.shown, control)
     except sqlite3.Error as error:
         raise translate_error(address.shown, error, "opening it once more") from error
     source.keep_pages(_FEW_PAGES)
@@ -71,11 +71,12 @@ def _open_copy(path: Path, control: Control) -> Source:
                 recover.close()
         except sqlite3.Error as error:
             raise translate_error(path, error, "recovering a copy") from error
-        source = _open_at(copy, path, control)
+        source = open_at(copy, path, control)
     except BaseException:
         scratch.cleanup()
         raise
-    source.attach_scratch(scratch)
+    source.attach_copy(scratch.cleanup)
+    source.recovered_journal = True
     return source
 
 
@@ -103,7 +104,8 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, str]:
     return connection, uri
 
 
-def _open_at(path: Path, shown: Path, control: Control) -> Source:
+def open_at(path: Path, shown: Path, control: Control) -> Source:
+    """The file at `path`, called `shown` wherever it is spoken of. Raises Refused BAD_NAME; sqlite3.Error."""
     found = identity_of(path)
     connection, uri = _connect(path)
     try:

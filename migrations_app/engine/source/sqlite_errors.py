@@ -56,6 +56,12 @@ def translate_error(path: Path, error: sqlite3.Error, doing: str) -> EngineError
     )
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk took no more of what was written."""
+    name = str(getattr(error, "sqlite_errorname", ""))
+    return name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE"))
+
+
 def truncated(path: Path) -> Refused | None:
     """Compare the header's page count with the file's size. Only asked once SQLite has given the file up."""
     try:

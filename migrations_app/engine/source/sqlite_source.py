@@ -10,7 +10,6 @@ process, because closing any other descriptor of it would drop this process's lo
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -74,7 +73,7 @@ class Source:
         self._uri = uri
         self._shadows: frozenset[str] = frozenset()
         self._watch: sqlite3.Connection | None = None
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._remove_copy: Callable[[], None] | None = None
         self.recovered_journal = False
         self.identity = (0, 0)  # device and inode that the path named just before it was opened
         connection.text_factory = _decode_utf8
@@ -113,14 +112,18 @@ class Source:
             if connection is not None:
                 connection.close()
         self._watch = None
-        if self._scratch is not None:
-            self._scratch.cleanup()
-            self._scratch = None
+        remove, self._remove_copy = self._remove_copy, None
+        if remove is not None:
+            remove()
 
-    def attach_scratch(self, scratch: tempfile.TemporaryDirectory[str]) -> None:
-        """Remember a scratch folder that holds the copy being read; it goes when the Source closes."""
-        self._scratch = scratch
-        self.recovered_journal = True
+    def attach_copy(self, remove: Callable[[], None]) -> None:
+        """What is read is a copy of our own; `remove` is called when the Source closes."""
+        self._remove_copy = remove
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether a copy of our own is read, and not the file itself."""
+        return self._remove_copy is not None
 
     def check_integrity(self, control: Control | None = None) -> tuple[str, ...]:
         """Run SQLite's integrity_check. Gives back lines on values that break constraints.
@@ -271,14 +274,14 @@ class Source:
             self._watch.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
-    def copy_into(self, target: sqlite3.Connection, pages: int = 2048) -> None:
+    def copy_into(self, target: sqlite3.Connection, pages: int = 2048, *, phase: str = "backup") -> None:
         """Copy this snapshot, page by page, by SQLite's own backup. Our read transaction keeps it from starting over.
 
         Raises sqlite3.Error as it comes: it may speak of the target.
         """
 
         def report(status: int, remaining: int, total: int) -> None:
-            self._control.progress("backup", "", total - remaining, total)
+            self._control.progress(phase, "", total - remaining, total)
 
         self._connection.backup(target, pages=pages, progress=report)
 

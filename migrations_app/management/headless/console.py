@@ -17,6 +17,7 @@ from controlplane.redaction import redact
 from migrations_app.engine.control import Progress
 
 _WORDS = {
+    "copy": "copying",
     "profile": "reading",
     "backup": "backing up",
     "export": "exporting",

@@ -16,7 +16,6 @@ from migrations_app.engine.export.export import export_source, open_export
 from migrations_app.engine.export.export_reader import Export
 from migrations_app.engine.export.single_document import import_single_document, write_single_document
 from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING, SKIP, MovePlan
-from migrations_app.engine.source.fingerprint import Watched
 from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.target import ledger
@@ -44,7 +43,8 @@ def move_database(job: Job, options: dict[str, Any]) -> None:
     """Plan, snapshot, export, load, verify."""
     jobs = read_jobs(options)
     url = _target_if_needed(job, options)
-    with snapshot(job, options["source"], must_rest=not options["plan_only"]) as (source, watched):
+    moves = not options["plan_only"]
+    with snapshot(job, options["source"], must_rest=moves, in_use=not moves) as (source, watched):
         plan, profile = plan_source(job, source, options, url)
         if options["plan_only"] or url is None:
             job.report.outcome = PLANNED
@@ -115,9 +115,9 @@ def _verify(job: Job, source: VerifySource, plan: MovePlan, url: TargetUrl, doub
 
 
 def dump_sqlite_to_json(job: Job, options: dict[str, Any]) -> None:
-    """Export a snapshot as a folder of JSON Lines, or as one document."""
+    """Export a snapshot as a folder of JSON Lines, or as one document: the file's state of this moment."""
     planning = {**options, "schema_mode": MODE_CREATE, "target_schema": "public", "choose": []}
-    with snapshot(job, options["source"]) as (source, watched):
+    with snapshot(job, options["source"], in_use=True) as (source, watched):
         taken = watched.fingerprint
         plan, profile = plan_source(job, source, planning, None)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -125,26 +125,14 @@ def dump_sqlite_to_json(job: Job, options: dict[str, Any]) -> None:
             if options["single_file"]:
                 path = (options["output"] or Path()) / f"data_export_{stamp}.json"
                 document = write_single_document(source, plan, path, job.control, taken)
-                _refuse_torn(job, source, watched, path)
                 job.report.rows = document.tables
                 job.report.artefacts.update(document=str(path), sha256=document.sha256)
             else:
                 folder = options["output"] or Path(f"data_export_{stamp}")
                 exported = export_source(source, plan, folder, job.control, taken, profile=profile, jobs=DEFAULT_JOBS)
-                _refuse_torn(job, source, watched, exported.manifest_path)
                 job.report.rows = exported.tables
                 job.report.artefacts.update(export=str(folder), manifest_sha256=exported.sha256)
     job.report.outcome = EXPORTED
-
-
-def _refuse_torn(job: Job, source: Source, watched: Watched, evidence: Path) -> None:
-    """Outside WAL mode nobody can commit while we read: who changed the file then went past SQLite's locks.
-
-    In WAL mode a dump is the state of its beginning, whoever goes on writing.
-    """
-    if source.schema.journal_mode != "wal":
-        with _void_unless_good(evidence):
-            refuse_changed_after_all(job, watched)
 
 
 @contextlib.contextmanager

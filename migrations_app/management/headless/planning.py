@@ -19,6 +19,7 @@ from migrations_app.engine.source.fingerprint import Fingerprint, Watched, watch
 from migrations_app.engine.source.integrity_beside import checked_beside
 from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.source.sqlite_source import Source
+from migrations_app.engine.source.still import open_still
 from migrations_app.engine.target.target import connect, transaction
 from migrations_app.engine.target.target_catalog import read_schema
 from migrations_app.engine.target.target_schema import TargetSchema
@@ -30,22 +31,25 @@ _MAX_PLAN_BYTES = 256 << 20
 
 
 @contextlib.contextmanager
-def snapshot(job: Job, path: Path, *, must_rest: bool = False) -> Iterator[tuple[Source, Watched]]:
+def snapshot(
+    job: Job, path: Path, *, must_rest: bool = False, in_use: bool = False
+) -> Iterator[tuple[Source, Watched]]:
     """The file, open in one read transaction, and what its bytes were at that moment.
 
-    In a rollback-journal mode writers wait until we are done. In WAL mode they don't: the snapshot is exact, but it is
-    not what the file holds later. That is said; with `must_rest` it is refused (SOURCE_CHANGED).
+    In a rollback-journal mode writers wait until we are done, unless the file may be `in_use`: then a copy is read. In
+    WAL mode nobody waits. The snapshot is exact, but it is not what the file holds later. That is said; with
+    `must_rest` it is refused (SOURCE_CHANGED).
     """
     with job.phase("fingerprint"):
         watched = watch(path, job.control)
-    with open_source(path, job.control) as source:
+    with open_still(path, job.control) if in_use else open_source(path, job.control) as source:
         with job.phase("fingerprint"):
             changed = watched.changed(job.control)
         if changed and must_rest:
             raise source_changed(path)
         if changed:
             job.remark(f"{path} is being written to: what is read is its state of this moment, not what comes later.")
-            watched = watch(path, job.control)
+            watched = watch(source.address.path if source.is_copy else path, job.control)
         # In a process of its own for the memory it takes; planning beside it would take as much again.
         with job.phase("integrity"), checked_beside(source, job.control):
             pass

@@ -149,7 +149,7 @@ def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
 
 
 def test_a_backup_that_sqlite_gives_up_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gives_up(self: object, connection: sqlite3.Connection, pages: int = 0) -> None:
+    def gives_up(self: object, connection: sqlite3.Connection, **_: object) -> None:
         raise sqlite3.OperationalError("the source database is locked")
 
     monkeypatch.setattr("migrations_app.engine.source.sqlite_source.Source.copy_into", gives_up)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.export import export, part_writer
+from migrations_app.engine.source import still
 from tests.migrations_app.engine.fragile import database, text_of
 from tests.migrations_app.management.in_process import MOMENTS, Moment, elsewhere, move, move_and_act
 from tests.migrations_app.management.running import everything_in, fetch, make
@@ -155,27 +157,28 @@ def test_what_an_earlier_command_had_loaded_stays_when_a_later_one_fails(
     assert fetch(target_url, "SELECT count(*) FROM items") == [(ROWS,)]
 
 
-def test_a_dump_of_a_file_that_was_changed_past_its_locks_is_none(
+def test_a_file_that_is_changed_past_its_locks_while_it_is_copied_is_not_dumped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, folder = source_in(tmp_path, "delete"), tmp_path / "dump"
-    real = export.Manifest.to_bytes
+    real = still.copy_to
 
-    def then(manifest: export.Manifest) -> bytes:
+    def then(*args: Any, **kwargs: Any) -> None:
+        real(*args, **kwargs)
         elsewhere(_FLIP, path)
-        return real(manifest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(export.Manifest, "to_bytes", then)
+        patch.setattr(still, "copy_to", then)
         done = move(tmp_path, path, "", "dump_sqlite_to_json", "--output", str(folder))
-    assert (done.code, done.error) == (3, "SOURCE_CHANGED"), done.text
-    assert not (folder / "manifest.json").exists()
+    assert (done.code, done.error) == (2, "SOURCE_CHANGED"), done.text
+    assert not folder.exists()
 
 
-def test_a_dump_of_a_file_that_is_written_to_in_wal_mode_is_its_state_of_the_beginning(
-    tmp_path: Path, target_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_a_dump_of_a_file_that_is_written_to_is_its_state_of_the_beginning(
+    mode: str, tmp_path: Path, target_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, folder = source_in(tmp_path, "wal"), tmp_path / "dump"
+    path, folder = source_in(tmp_path, mode), tmp_path / "dump"
     real = export.Manifest.to_bytes
 
     def then(manifest: export.Manifest) -> bytes:

@@ -52,7 +52,7 @@ ACTIONS: Final[dict[str, str]] = {
     "plan.choice_made": "A finding of a plan was decided",
     "plan.choice_dropped": "A choice that no longer fits was dropped from a plan",
     "plan.withdrawn": "A submitted plan was withdrawn",
-    "result.recorded": "QA recorded a result",
+    "result.recorded": "A person recorded a result",
     "item.waived": "A checklist item was waived",
     "item.reopened": "A checklist item was opened again, or its waiver taken back",
     "item.assigned": "A checklist item was given to a person",

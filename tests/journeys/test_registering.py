@@ -173,10 +173,10 @@ def test_whoever_runs_causeway_gives_a_role_and_takes_it(
     page.get_by_label("Role", exact=True).select_option("qa")
     page.get_by_role("button", name="Give the role").click()
     expect(page.get_by_text("eve is now QA.")).to_be_visible()
-    page.get_by_role("button", name="Take the role QA from eve").click()
+    page.get_by_role("button", name="Take away the role QA from eve").click()
     expect(page.get_by_text("The role is taken.")).to_be_visible()
     assert not application.memberships.filter(user=who.stranger).exists()
     page = sign_in("ana")
     page.goto("/applications/yukyu/people/")
     expect(page.get_by_text("whoever runs Causeway (boss)")).to_be_visible()
-    assert page.get_by_role("button", name="Take the role").count() == 0
+    assert page.get_by_role("button", name="Take away").count() == 0

@@ -234,7 +234,7 @@ def _headline(
     watched = sum(1 for reading in five if reading.state != "unwatched")
     holds = f"{hold} of {watched} limits hold."
     if loop.silent:
-        return "Unknown: the monitor is silent", "alarm", "question", "What stands below is from its last round."
+        return "The monitor is silent", "alarm", "question", "Nothing is known since its last round; nobody is told."
     if firing:
         answer = _trouble(firing[0]) if len(firing) == 1 else f"{len(firing)} alerts burn, nobody has them"
         rest = "Nobody has it yet." if len(firing) == 1 else "The oldest: " + _trouble(firing[-1]) + "."

@@ -67,7 +67,7 @@ def _context(request: HttpRequest) -> dict[str, Any]:
     person = person_of(request)
     watched = list(visible_targets(person)[:SHOWN])
     found = sorted(boards.boards_of(watched, now), key=_urgency)
-    strips = pictures.strips(found[:DRAWN], now)
+    strips = pictures.strips(found[:DRAWN], now, height=56)
     unwatched = [
         {"application": one, "may": may_change(person, one), "who": who_can_change(one)}
         for one in Application.objects.visible_to(person).filter(watched=None)[:20]
@@ -103,4 +103,5 @@ def _headline(found: list[boards.Board]) -> dict[str, str]:
         answer = f"{name} is within all limits" if well == 1 else f"All {well} applications are within their limits"
         return {"answer": answer, "tone": "good", "shape": "disc", "meaning": worst.meaning if well == 1 else ""}
     rest = f"{well} of {len(found)} applications are within all limits." if len(found) > 1 else worst.meaning
-    return {"answer": f"{name}: {worst.answer}", "tone": worst.tone, "shape": worst.shape, "meaning": rest}
+    said = worst.answer if worst.answer[1:2].isupper() else worst.answer[:1].lower() + worst.answer[1:]
+    return {"answer": f"{name}: {said}", "tone": worst.tone, "shape": worst.shape, "meaning": rest}

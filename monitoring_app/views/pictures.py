@@ -52,7 +52,7 @@ class Chart:
     is_empty: bool = False
 
 
-def strips(boards: Sequence[Board], now: datetime) -> dict[int, list[StripRow]]:
+def strips(boards: Sequence[Board], now: datetime, *, height: int = 72) -> dict[int, list[StripRow]]:
     """The strip of each board by its target, with two queries for all."""
     since = now - timedelta(hours=STRIP_HOURS)
     shown = [reading.series.pk for board in boards for reading in board.limits if reading.series is not None]
@@ -60,7 +60,7 @@ def strips(boards: Sequence[Board], now: datetime) -> dict[int, list[StripRow]]:
     marks = marks_of([board.target for board in boards], since, now)
     return {
         board.target.pk: [
-            _strip_row(reading, found, marks.get(board.target.application_id, []), since, now)
+            _strip_row(reading, found, marks.get(board.target.application_id, []), since, now, height)
             for reading in board.limits
         ]
         for board in boards
@@ -153,13 +153,14 @@ def _strip_row(
     marks: Sequence[charts.Mark],
     since: datetime,
     now: datetime,
+    height: int,
 ) -> StripRow:
     if reading.series is None:
         return StripRow(reading, mark_safe('<span class="strip-picture"></span>'), "")
     points = found.get(reading.series.pk, [])
     limits = [charts.Limit(reading.rule.threshold, reading.limit)] if reading.rule and reading.rule.enabled else []
     line = charts.Line(points, kind="over" if reading.state == "over" else "spark")
-    picture = charts.sparkline(line, charts.span(since, now, most=STRIP_POINTS), limits=limits, marks=marks)
+    picture = charts.sparkline(line, charts.span(since, now, most=STRIP_POINTS), limits=limits, marks=marks, height=height)
     peak = max((point.maximum for point in points), default=None)
     # Safe: charts escapes every text; all else in it are numbers and constants.
     return StripRow(reading, mark_safe(picture), value_text(reading.metric, peak) if peak is not None else "")

@@ -1,4 +1,4 @@
-"""While a plan and a run are prepared the application is at work, and nothing that reads its file keeps it from that."""
+"""While a plan and a run are prepared the application is at work, and no reading of its file keeps it from that."""
 
 import sqlite3
 from contextlib import closing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -18,13 +18,19 @@ from migrations_app.forms.checklist import ItemReasonForm
 from migrations_app.models import ChecklistItem, MigrationRun
 from migrations_app.models.checklist import Level, Prover
 from migrations_app.models.states import ItemState, Phase
-from migrations_app.services import checklist, checklist_overview, permissions
+from migrations_app.services import checklist, checklist_overview, permissions, proving_again
 from migrations_app.services.advance import goes_back
 from migrations_app.services.checklist import FINE, PROVERS
 from migrations_app.services.checklist_file import OWNERS
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
 
+_DECISIONS: dict[str, Callable[..., None]] = {
+    "reopen": checklist.reopen_item,
+    "waive": checklist.waive_item,
+    "again": proving_again.prove_again,
+}
+_DECIDED = {"reopen": "is open again", "waive": "is waived", "again": "is being proved again"}
 _TROUBLE = frozenset({ItemState.FAILED, ItemState.INCONCLUSIVE, ItemState.STALE})
 
 
@@ -107,7 +113,7 @@ def record(request: HttpRequest, number: int, code: str) -> HttpResponse:
     if request.method == "GET":
         return _render(request, run, item, ResultForm(initial={"outcome": request.GET.get("outcome", "")}))
     do = request.POST.get("do", "record")
-    if do in ("reopen", "waive"):
+    if do in ("reopen", "waive", "again"):
         return _decide(request, run, item, do)
     form = ResultForm(request.POST, request.FILES)
     too_large = getattr(request, "upload_too_large", "")
@@ -133,12 +139,11 @@ def _decide(request: HttpRequest, run: MigrationRun, item: ChecklistItem, do: st
     if not form.is_valid():
         return _render(request, run, item, ResultForm(), status=400, **{do: form})
     try:
-        decide = checklist.reopen_item if do == "reopen" else checklist.waive_item
-        decide(actor=request.user, item=item, reason=form.cleaned_data["reason"])
+        _DECISIONS[do](actor=request.user, item=item, reason=form.cleaned_data["reason"])
     except ServiceRefused as refused:
         note_refusal(request, refused, about=item, application=run.application.name, tried=f"{do} an item")
         return _render(request, run, item, ResultForm(), refusal=refused, status=refused.status, **{do: form})
-    messages.success(request, f"{item.code} is {'open again' if do == 'reopen' else 'waived'}.")
+    messages.success(request, f"{item.code} {_DECIDED[do]}.")
     return HttpResponseRedirect(reverse("run_checklist", args=[run.pk]))
 
 
@@ -152,6 +157,7 @@ def _render(
     status: int = 200,
     reopen: ItemReasonForm | None = None,
     waive: ItemReasonForm | None = None,
+    again: ItemReasonForm | None = None,
 ) -> HttpResponse:
     mine = _my_provers(request, run)
     leads = Role.LEAD in permissions.roles_of(request.user, run.application)
@@ -183,6 +189,10 @@ def _render(
         "who_waives": permissions.who_can(run.application, [Role.LEAD]),
         "reopen_open": reopen is not None,
         "waive_open": waive is not None,
+        "may_again": bool(permissions.roles_of(request.user, run.application) & set(proving_again.MAY))
+        and not proving_again.why_not_again(run, item),
+        "again": again or ItemReasonForm(auto_id="again_%s"),
+        "again_open": again is not None,
     }
     return render_page(request, "runs/result.html", context, status=status)
 

@@ -14,6 +14,7 @@ from migrations_app.services import (
     gates,
     members,
     plans,
+    proving_again,
     rollback,
     runs,
 )
@@ -154,6 +155,14 @@ SERVICES: tuple[Service, ...] = (
         scenes.at_qa,
         lambda world, actor: checklist.reopen_item(
             actor=actor, item=world.item(prover="qa"), reason="Looked at the wrong page."
+        ),
+    ),
+    Service(
+        "proving_again.prove_again",
+        ("qa", "ops"),
+        scenes.measured_badly,
+        lambda world, actor: proving_again.prove_again(
+            actor=actor, item=world.item(step_name="check_integrity"), reason="The index was mended."
         ),
     ),
     Service(

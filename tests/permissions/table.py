@@ -251,6 +251,14 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             data=_sent(do="reopen", reason="Looked at the wrong page."),
         ),
         Row(
+            "run_result",
+            "have a system's item proved again",
+            ("qa", "ops"),
+            scenes.measured_badly,
+            args=lambda world: [world.run.pk, world.item(step_name="check_integrity").code],
+            data=_sent(do="again", reason="The index was mended."),
+        ),
+        Row(
             "run_checklist_seen",
             "remember what one has seen",
             SEES,

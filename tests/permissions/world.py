@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser, User
 
 from controlplane.registry.models import Application, Role
 from migrations_app.models import Gate, MigrationPlan, MigrationRun, RollbackRequest
-from migrations_app.models.states import PlanState, RunKind, RunState, StepState
+from migrations_app.models.states import ItemState, PlanState, RunKind, RunState, StepState
 from migrations_app.services import break_glass, rollback, runs
 from tests import factories as make
 
@@ -110,6 +110,13 @@ def at_go() -> World:
 
 def at_qa() -> World:
     return _at("gate_qa", StepState.PENDING, RunState.WAITING)
+
+
+def measured_badly() -> World:
+    """At gate 3, where the integrity check could not try everything."""
+    world = at_qa()
+    world.run.items.filter(step_name="check_integrity").update(state=ItemState.INCONCLUSIVE)
+    return world
 
 
 def at_sign_off() -> World:

@@ -1,6 +1,6 @@
 """Pictures of every page, in both themes, at two widths: `make screenshots`. To be opened and looked at.
 
-    python -m tests.screenshots [--output DIR] [--only PART_OF_A_NAME]
+    python -m tests.screenshots [--output DIR] [--only PART_OF_A_NAME] [--theme dark] [--width 390]
 
 A private installation with rows from tests/factories.py; the rows written since a switch are in a real PostgreSQL.
 """
@@ -57,11 +57,18 @@ def serving() -> Iterator[str]:
         thread.join(timeout=5)
 
 
-def take(browser: Browser, address: str, shots: list[Shot], output: Path) -> list[str]:
+def take(
+    browser: Browser,
+    address: str,
+    shots: list[Shot],
+    output: Path,
+    widths: tuple[int, ...] = WIDTHS,
+    themes: tuple[str, ...] = THEMES,
+) -> list[str]:
     """Every shot in every theme and width; the names of those that are wider than the window."""
     too_wide = []
-    for width in WIDTHS:
-        for theme in THEMES:
+    for width in widths:
+        for theme in themes:
             for name in sorted({shot.person for shot in shots}):
                 mine = [shot for shot in shots if shot.person == name]
                 too_wide += _as_person(browser, address, mine, output, width, theme)
@@ -72,6 +79,7 @@ def _as_person(browser: Browser, address: str, shots: list[Shot], output: Path, 
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=theme, timezone_id="Asia/Tokyo", base_url=address
     )
+    context.set_default_timeout(60_000)  # a busy machine is no reason to begin anew
     page = context.new_page()
     too_wide = []
     page.goto("/sign-in/")
@@ -110,6 +118,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("test-results/screenshots"))
     parser.add_argument("--only", default="")
+    parser.add_argument("--theme", choices=THEMES)
+    parser.add_argument("--width", type=int, choices=WIDTHS)
     parser.add_argument("--readme", type=Path, help="take the README's picture instead, into this file")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -120,9 +130,11 @@ def main() -> int:
         browser = playwright.chromium.launch(**LAUNCH)
         if options.readme:
             return _readme(browser, address, options.readme)
-        too_wide = take(browser, address, shots, options.output)
+        widths = (options.width,) if options.width else WIDTHS
+        themes = (options.theme,) if options.theme else THEMES
+        too_wide = take(browser, address, shots, options.output, widths, themes)
         browser.close()
-    print(f"{len(shots) * len(WIDTHS) * len(THEMES)} pictures in {options.output}")
+    print(f"{len(shots) * len(widths) * len(themes)} pictures in {options.output}")
     for name in too_wide:
         print(f"wider than its window: {name}")
     return 1 if too_wide else 0

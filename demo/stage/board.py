@@ -15,6 +15,8 @@ def show(stage: Stage) -> None:
     say(f"Causeway      {stage.address}/")
     for installation in stage.installations:
         say(f"{installation.name:<13} {installation.address}/")
+    if stage.mails is not None:
+        say(f"Mails         {stage.mails.address}/   every mail that Causeway sends here; none leaves this machine")
     say()
     say("Sign in as    password             role")
     for person in PEOPLE:
@@ -27,5 +29,6 @@ def show(stage: Stage) -> None:
     say()
     say(f"Logs {stage.home.path / 'logs'}; mails {stage.home.path / 'mail'}; evidence {stage.home.path / 'artifacts'}")
     say(f"For an auditor: the public key of the trail and of evidence bundles, {stage.public_key}")
+    say("Provoke an alert: .venv/bin/python -m demo.provoke pool   (or slow, errors; docs/how-to/provoke-an-alert.md)")
     say("Ctrl-C ends everything; the next `make demo` goes on from here; `make demo ARGS=--fresh` begins anew.")
     say()

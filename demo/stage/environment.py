@@ -12,7 +12,7 @@ from migrations_app.applications.commands import minimal_environment
 from migrations_app.applications.supervisor import LIFELINE_VARIABLE
 
 
-def settings(home: Home, keys: Keys, *, broker_url: str, address: str) -> dict[str, str]:
+def settings(home: Home, keys: Keys, *, broker_url: str, address: str, smtp_url: str) -> dict[str, str]:
     """What every process of Causeway gets, this one included."""
     return {
         "DJANGO_SETTINGS_MODULE": "controlplane.settings",
@@ -27,7 +27,7 @@ def settings(home: Home, keys: Keys, *, broker_url: str, address: str) -> dict[s
         "CAUSEWAY_FIELD_KEYS_FILE": str(keys.field_keys()),
         "REDIS_URL_FILE": str(keys.put("broker-url", broker_url)),
         "DATABASE_URL": f"sqlite:///{home.control_database}",
-        "EMAIL_URL": f"filemail:///{str(home.folder('mail')).lstrip('/')}",
+        "EMAIL_URL": smtp_url,
         LIFELINE_VARIABLE: lifeline(),
         "PYTHONUNBUFFERED": "1",
     }

@@ -120,6 +120,11 @@ def _generate(installation: Installation, cell_key: str) -> None:
         raise StageError("demo.generate", f"The data of {sample.name} could not be made: {last}", "Run make setup.")
 
 
+def log_files(folder: Path) -> dict[str, str]:
+    """What makes a sample write its logs, which the monitor reads."""
+    return {"ACCESS_LOG": str(folder / "access.log"), "APP_LOG": str(folder / "app.log")}
+
+
 def operator_document(installations: list[Installation], target_host: str = "127.0.0.1") -> str:
     """The operator's file as TOML: allowed folders and hosts, and the commands of both applications by name."""
     # JSON strings without control characters are TOML strings.
@@ -131,6 +136,8 @@ def operator_document(installations: list[Installation], target_host: str = "127
     for installation in installations:
         for purpose, argv in _commands().items():
             environment = {"PYTHONPATH": str(CODE), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+            if purpose == "web":
+                environment |= log_files(installation.folder)
             parts.append(
                 "\n".join(
                     [
@@ -196,7 +203,14 @@ def describe(installation: Installation) -> dict[str, Any]:
                 "fields": {"name": "name", "year": "year"},
             },
         },
-        "rehearsal": {"environment": {"WORKER_ENABLED": "0", "MAIL_ENABLED": "0"}},
+        # A rehearsal's copy writes no log: its requests are not the application's.
+        "rehearsal": {
+            "environment": {
+                "WORKER_ENABLED": "0",
+                "MAIL_ENABLED": "0",
+                **dict.fromkeys(log_files(installation.folder), ""),
+            }
+        },
         "encrypted_columns": [
             {
                 "table": table,

@@ -12,7 +12,8 @@ from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
-from demo.stage import environment, samples, target
+from demo.mail_catcher import MailCatcher
+from demo.stage import environment, samples, target, watching
 from demo.stage.console import Console
 from demo.stage.crew import Crew, together
 from demo.stage.home import Home
@@ -22,6 +23,8 @@ from demo.stage.ports import Ports
 from demo.stage.servers import Servers
 
 WEB_PORTS = range(8000, 8010)
+MAIL_PORTS = range(8030, 8040)
+SMTP_PORTS = range(2525, 2535)
 REHEARSALS = "causeway_rehearsals"  # the role that may create scratch databases, and its own database
 LOOK_EVERY = 25  # polls between two looks at the applications
 
@@ -42,6 +45,7 @@ class Stage:
         self.applications: dict[str, Any] = {}
         self.people: dict[str, Any] = {}
         self.crew: Crew | None = None
+        self.mails: MailCatcher | None = None
         self._polls = 0
         self._reported: dict[str, str] = {}
 
@@ -81,6 +85,9 @@ class Stage:
         """End everything, within the 5 seconds that the demo promises: first what uses the servers, then they."""
         self.console.watch = lambda: None
         together([*(self.crew.stops() if self.crew else []), *self._application_stops()])
+        if self.mails is not None:
+            self.mails.stop()
+            self.mails = None
         together(self.servers.stops())
 
     def stop_causeway(self) -> None:
@@ -106,7 +113,14 @@ class Stage:
         address = f"http://127.0.0.1:{self.ports.keep('web', WEB_PORTS)}"
         self.home.note_address(address)
         self._install()
-        own = environment.settings(self.home, self.keys, broker_url=self.servers.broker_url, address=address)
+        self.mails = self._catch_mails()
+        own = environment.settings(
+            self.home,
+            self.keys,
+            broker_url=self.servers.broker_url,
+            address=address,
+            smtp_url=self.mails.smtp_url,
+        )
         environment.apply_here(own)
         self._migrate()
         self._seed()
@@ -118,6 +132,10 @@ class Stage:
         self.crew.launch()
         self.crew.wait_until_up()
         self.console.say(f"Causeway at {address}: web, worker and beat are up")
+
+    def _catch_mails(self) -> MailCatcher:
+        smtp, page = self.ports.keep("smtp", SMTP_PORTS), self.ports.keep("mail-page", MAIL_PORTS)
+        return MailCatcher(self.home.folder("mail"), smtp_port=smtp, page_port=page).start()
 
     def _install(self) -> None:
         for sample in samples.SAMPLES:
@@ -162,6 +180,8 @@ class Stage:
             self.applications[installation.name] = rows.seed_application(
                 installation, target_url=url, rehearsal_url=rehearsals
             )
+            monitor = watching.monitor(admin, password=self.keys.database_password(watching.ROLE), database=role)
+            watching.watch(self.applications[installation.name], installation, monitor)
         self.console.say(f"People and applications: {', '.join(NAMES)}; {', '.join(self.applications)}")
         if suffix:
             self.console.say(f"Roles and databases on your server end in {suffix}; drop them when you are done")

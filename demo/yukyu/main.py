@@ -14,6 +14,7 @@ import database
 import pages
 from crypto import DecryptionError
 from leave import LeaveError
+from logs import write_logs
 from settings import HERE, VERSION, get_settings
 
 log = logging.getLogger("uvicorn.error")
@@ -22,6 +23,8 @@ log = logging.getLogger("uvicorn.error")
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Say which database is in use; close its connections at the end."""
+    settings = get_settings()
+    write_logs(access_log=settings.access_log, app_log=settings.app_log)
     log.info("yukyu %s on %s", VERSION, database.get_engine().dialect.name)
     yield
     database.close_database()

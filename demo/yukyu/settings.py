@@ -20,6 +20,11 @@ def lowered(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def empty_is_none(value: object) -> object:
+    """`ACCESS_LOG=` means that there is none."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 class Settings(BaseSettings):
     """What the environment decides. Errors never quote a value: URLs carry passwords."""
 
@@ -39,6 +44,8 @@ class Settings(BaseSettings):
     sqlite_busy_timeout_ms: int = Field(default=10_000, ge=0, validation_alias="YUKYU_SQLITE_BUSY_TIMEOUT_MS")
     mail_enabled: bool = False
     mail_outbox: Path = Path("./outbox.log")
+    access_log: Annotated[Path | None, BeforeValidator(empty_is_none)] = None
+    app_log: Annotated[Path | None, BeforeValidator(empty_is_none)] = None
     worker_enabled: bool = True
     worker_interval_seconds: float = Field(default=3, gt=0)
 

@@ -31,11 +31,11 @@ SELECT 'the server', (SELECT count(*) FROM client)::int,
          - coalesce(current_setting('reserved_connections', true)::int, 0)
 UNION ALL
 SELECT 'database ' || datname, (SELECT count(*) FROM client WHERE datid = oid)::int, datconnlimit
-  FROM pg_database WHERE datname = current_database() AND datconnlimit >= 0
+  FROM pg_database WHERE datname = current_database() AND datconnlimit > 0
 UNION ALL
 SELECT 'role ' || rolname, (SELECT count(*) FROM client WHERE usesysid = oid)::int, rolconnlimit
   FROM pg_roles r
- WHERE rolconnlimit >= 0 AND NOT rolsuper
+ WHERE rolconnlimit > 0 AND NOT rolsuper
    AND (oid = (SELECT datdba FROM pg_database WHERE datname = current_database())
         OR EXISTS (SELECT 1 FROM client c JOIN pg_database d ON d.oid = c.datid
                     WHERE c.usesysid = r.oid AND d.datname = current_database() AND c.application_name <> %s))

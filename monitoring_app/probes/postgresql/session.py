@@ -107,7 +107,8 @@ def open_session(
     dsn: Mapping[str, Any], until: float, *, application: str = APPLICATION, options: str = _OPTIONS
 ) -> Session:
     """A new connection. dsn: libpq keywords. Raises NoAnswer, CannotConnect."""
-    keywords = {**dsn, **_addresses(dsn, until), "options": options, "application_name": application}
+    ours = {"options": options, "application_name": application, "client_encoding": "UTF8"}
+    keywords = {**dsn, **_addresses(dsn, until), **ours}
     connection = None
     try:
         connection = psycopg2.connect(**keywords, async_=True)

@@ -107,10 +107,14 @@ def _differs(what: str) -> Failed:
 
 
 def _write_out(part: Path) -> None:
-    """Onto the disk, and out of memory: what is read from here on is what the disk gives."""
+    """Onto the disk, and out of memory: what is read from here on is what the disk gives.
+
+    macOS has no way to forget a file's pages: there, what is read back may be what memory holds.
+    """
     with told(part), open(part, "rb") as file:
         os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _write_error(part: Path, error: sqlite3.Error) -> Failed:

@@ -46,6 +46,7 @@ _MEANT = {
     **{rb"\n": b"\n", rb"\r": b"\r", rb"\t": b"\t", rb"\b": b"\b", rb"\f": b"\f", rb"\\": rb"\\"},
     **{b"\\u%04x" % code: bytes((code,)) for code in range(1, 32)},
 }
+_LIKE_NUL = re.compile(rb"\\u0000")  # a search for bytes takes four times as long (Python 3.11)
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _PIECE = 128 << 10  # bytes: small enough for the processor's cache, and for memory that needn't be asked of the system
 
@@ -105,7 +106,7 @@ def _pieces(raw: bytes) -> Iterator[bytes]:
 def _is_carried(raw: bytes) -> bool:
     if b"{" in raw and _WRAPPED.search(raw):
         return False
-    return b"\\u0000" not in raw or not _NUL.search(raw)
+    return b"\\" not in raw or not (_LIKE_NUL.search(raw) and _NUL.search(raw))
 
 
 def _as_csv(lines: bytes) -> bytes:

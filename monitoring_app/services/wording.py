@@ -102,7 +102,7 @@ def _sentence(alert: Alert, said: Said, now: datetime) -> str:
         return f"{title} was over its limit while Causeway did not look. It is well again."
     if said is Said.RESOLVED:
         reason = alert.events.filter(what="resolved").values_list("text", flat=True).first()
-        return reason or f"{title} is well again, and has stayed so for {duration_text(alert.rule.keep_seconds)}."
+        return reason or _well_again(alert, title)
     waits = {
         Said.AGAIN: " Nobody has taken charge of it.",
         Said.ESCALATED: " Those who were told have not taken charge of it.",
@@ -115,6 +115,15 @@ def _sentence(alert: Alert, said: Said, now: datetime) -> str:
     limit = value_text(alert.series.metric, alert.rule.threshold)
     beyond = "under" if alert.rule.below else "over"
     return f"{title}: {value}, {beyond} the limit of {limit}.{waits}" if _has_amount(alert) else f"{title}: no.{waits}"
+
+
+def _well_again(alert: Alert, title: str) -> str:
+    if alert.kind == AlertKind.NO_DATA:
+        return f"{title} is measured again."
+    stayed = f", and has been for {duration_text(alert.rule.keep_seconds)}" if alert.rule.keep_seconds else ""
+    if not _has_amount(alert):
+        return f"{title}: yes{stayed}."
+    return f"{title}: {value_text(alert.series.metric, alert.value)}, within its limit{stayed}."
 
 
 def _facts(

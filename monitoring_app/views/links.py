@@ -6,7 +6,9 @@ themselves: RFC 8058). Nothing is shown beyond what the mail said.
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -31,7 +33,10 @@ def _page(purpose: Purpose) -> Callable[[Show], Callable[[HttpRequest, str], Htt
     def decorate(show: Show) -> Callable[[HttpRequest, str], HttpResponse]:
         def view(request: HttpRequest, token: str) -> HttpResponse:
             try:
-                answer = show(request, links.read(purpose, token))
+                link = links.read(purpose, token)
+                zone = zoneinfo.ZoneInfo(link.person.zone) if isinstance(link.person, Recipient) else None
+                with timezone.override(zone) if zone is not None else nullcontext():
+                    answer = show(request, link)
             except ServiceRefused as refused:
                 answer = _render(request, {"refused": refused}, status=refused.status)
             answer["X-Robots-Tag"] = "noindex"
@@ -62,7 +67,6 @@ def acknowledge(request: HttpRequest, link: Link) -> HttpResponse:
         "application": alert.rule.target.application,
         "title": wording.title_of(alert),
         "value": wording.now_text(alert),
-        "zone": link.person.zone if isinstance(link.person, Recipient) else "",
         "mine": mine,
         "done": mine and request.method == "POST",
         "over": alert.state == AlertState.RESOLVED,

@@ -175,7 +175,8 @@ def _broken_text(
     code = "INVALID_TEXT" if profile.invalid else "NUL_IN_TEXT"
     count = profile.invalid or profile.nul
     what = "bytes that aren't text in the file's encoding" if profile.invalid else "U+0000"
-    offered = ("tagged_text", "skip_rows") if profile.numbers else ("bytea", "tagged_text", "skip_rows")
+    offered = ("tagged_text",) if profile.numbers else ("bytea", "tagged_text")
+    offered = (*offered, "skip_rows") if _apart_without_misfits(profile, wishes) else offered
     finding = Finding(
         code,
         REFUSE,
@@ -207,6 +208,11 @@ def _chosen(choice: str, column: SourceColumn, encoding: str, wishes: list[Candi
             "skip_row",
         )
     return TypeChoice("text", "text", f"declared {declared}; text is the type that holds all values")
+
+
+def _apart_without_misfits(profile: ColumnProfile, wishes: list[Candidate]) -> bool:
+    """Whether what skip_rows leaves can be told apart: as text, the number 8 and a text '8' would be one."""
+    return _best_wish(wishes).conversion != "text" or not (profile.numbers and profile.number_like)
 
 
 def _best_wish(wishes: list[Candidate]) -> Candidate:
@@ -302,7 +308,7 @@ def _mixed(
         offered = ("bytea", *offered)
     if not blobs:
         offered = (*offered, "text")
-    if wishes:
+    if wishes and _apart_without_misfits(profile, wishes):
         offered = (*offered, "skip_rows")
     oddity = "blob" if blobs else "number_like"
     finding = Finding(

@@ -116,6 +116,15 @@ def test_what_has_no_lossless_form_needs_a_choice(
         assert column(chosen, "t", "v").conversion == "tagged_text"
 
 
+@pytest.mark.parametrize("odd", ["'x' || char(0)", "CAST(x'ff' AS TEXT)"])
+def test_rows_are_not_left_out_where_the_others_could_not_be_told_apart(odd: str, tmp_path: Path) -> None:
+    """A number 8 and a text '8' would both arrive as the text 8, and nobody would have agreed to that."""
+    script = f"CREATE TABLE t(v BLOB, w BLOB); INSERT INTO t VALUES(8, 8), ('8', 'eight'), ({odd}, {odd})"
+    first, second = plan_file(build(tmp_path / "t.db", script)).open_findings
+    assert (first.column, first.choices) == ("v", ("tagged_text",))
+    assert (second.column, second.choices) == ("w", ("tagged_text", "skip_rows"))
+
+
 def test_skipped_rows_and_stored_bytes_are_in_the_plan(tmp_path: Path) -> None:
     path = build(
         tmp_path / "t.db",

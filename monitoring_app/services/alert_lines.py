@@ -117,16 +117,20 @@ def _answer(alert: Alert) -> str:
 
 
 def _told(alerts: Iterable[Alert]) -> dict[int, list[Told]]:
-    """Rounds of mails, the newest first: mails that were written at one moment."""
+    """Rounds of mails, the newest first: those of one event have one key."""
     by_about = {f"alert:{alert.pk}": alert.pk for alert in alerts}
     rows = OutgoingMail.objects.filter(about__in=list(by_about)).order_by("-created_at", "to_name")
-    grouped: dict[int, dict[datetime, list[OutgoingMail]]] = {}
-    for mail in rows.only("about", "created_at", "to_name", "to_address", "recipient", "state"):
-        grouped.setdefault(by_about[mail.about], {}).setdefault(mail.created_at, []).append(mail)
+    grouped: dict[int, dict[str, list[OutgoingMail]]] = {}
+    for mail in rows.only("key", "about", "created_at", "to_name", "to_address", "recipient", "state"):
+        grouped.setdefault(by_about[mail.about], {}).setdefault(mail.key, []).append(mail)
     return {
         pk: [
-            Told(at, _names(mails), _names([mail for mail in mails if mail.state == MailState.FAILED]))
-            for at, mails in rounds.items()
+            Told(
+                max(mail.created_at for mail in mails),
+                _names(mails),
+                _names([mail for mail in mails if mail.state == MailState.FAILED]),
+            )
+            for mails in rounds.values()
         ]
         for pk, rounds in grouped.items()
     }

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from controlplane.pages.words import moment_text
 from monitoring_app import charts
+from monitoring_app.metrics import Unit
 from monitoring_app.models import AlertRule, Marker, Resolution, Sample, Series, Target
 from monitoring_app.services import samples
 from monitoring_app.services.amounts import amount_text, metric_of, series_title, value_text
@@ -126,6 +127,9 @@ def draw(
     lines = [charts.Line(line, _told(row), kind) for row, line, kind in zip(rows, points, _KINDS, strict=False)]
     limits = [charts.Limit(rule.threshold, f"limit {amount_text(rule.threshold, unit)}")] if rule else []
     over = charts.span(since, until, most=MOST)
+    top = top or charts.top_of(lines, limits)
+    if unit == Unit.PERCENT and top > 100 and not any(point.maximum > 100 for line in lines for point in line.points):
+        top = 100.0
     picture = charts.line_chart(
         lines,
         over,
@@ -160,7 +164,9 @@ def _strip_row(
     points = found.get(reading.series.pk, [])
     limits = [charts.Limit(reading.rule.threshold, reading.limit)] if reading.rule and reading.rule.enabled else []
     line = charts.Line(points, kind="over" if reading.state == "over" else "spark")
-    picture = charts.sparkline(line, charts.span(since, now, most=STRIP_POINTS), limits=limits, marks=marks, height=height)
+    picture = charts.sparkline(
+        line, charts.span(since, now, most=STRIP_POINTS), limits=limits, marks=marks, height=height
+    )
     peak = max((point.maximum for point in points), default=None)
     # Safe: charts escapes every text; all else in it are numbers and constants.
     return StripRow(reading, mark_safe(picture), value_text(reading.metric, peak) if peak is not None else "")

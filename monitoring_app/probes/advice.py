@@ -7,12 +7,12 @@ for shared_buffers; what remains for effective_cache_size.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from monitoring_app.probes.sqlite_isms import CAUSES
+from monitoring_app.probes.sqlite_isms import CAUSES, Cause
 
 KB, MB, GB = 1024, 1024**2, 1024**3
 POOL_DRY: Final = 80.0  # percent
@@ -48,20 +48,19 @@ class Advice:
     count: int = 0
 
 
-def of_errors(counts: Mapping[str, int]) -> Iterator[Advice]:
-    """counts: how often each SQLSTATE (or class of error, where its code isn't known) came since the cut-over."""
+def of_errors(counts: Mapping[str, int], lately: Set[str]) -> Iterator[Advice]:
+    """counts: how often each SQLSTATE (or class of error, where its code isn't known) came since the cut-over.
+
+    lately: those that came in the last day; what was mended must not stand first for ever."""
     for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        cause = CAUSES.get(code)
-        if cause is None:
-            title = f"Error {code}" if _SQLSTATE.fullmatch(code) else code
-            yield Advice(
-                *("error", code, Urgency.CONSIDER, title, "No cause in SQLite is known for it."),
-                do="Read the application's log around it.",
-                count=count,
-            )
-            continue
+        named = f"Error {code}" if _SQLSTATE.fullmatch(code) else code
+        unknown = Cause(named, "No cause in SQLite is known for it.", "Read the application's log around it.", False)
+        cause = CAUSES.get(code, unknown)
+        why = cause.cause if code in lately else f"{cause.cause} None came in the last 24 hours."
         urgency = Urgency.NOW if cause.of_sqlite else Urgency.SOON
-        yield Advice("error", code, urgency, cause.title, cause.cause, cause.mend, count=count)
+        if code not in lately or cause is unknown:
+            urgency = Urgency.CONSIDER
+        yield Advice("error", code, urgency, cause.title, why, cause.mend, count=count)
 
 
 def of_sequences(seen: Mapping[str, Any]) -> Iterator[Advice]:
@@ -154,7 +153,7 @@ def of_settings(seen: Mapping[str, Any]) -> Iterator[Advice]:
         if one is None:  # its value is not known
             continue
         yield Advice(
-            *("setting", name, urgency, name, why),
+            *("setting", name, urgency, f"{name} is {shown(name, one['value'])}", why),
             do=f"ALTER SYSTEM SET {name} = '{worth}'; "
             + ("then restart the server." if one["restart"] else "then SELECT pg_reload_conf();"),
             current=shown(name, one["value"]),

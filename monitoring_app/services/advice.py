@@ -16,7 +16,7 @@ from monitoring_app.probes import advice
 from monitoring_app.probes.advice import Advice
 from monitoring_app.services.markers import cut_over_of
 
-POOL_WINDOW: Final = timedelta(hours=24)
+DAY: Final = timedelta(hours=24)
 OLD: Final = timedelta(hours=1)  # what was seen longer ago may not be so any more
 # What each topic is read from, and what a person calls it.
 _SOURCES: Final = {
@@ -49,7 +49,7 @@ def advise(*, target: Target, now: datetime | None = None) -> Report:
     since = cut_over_of(target.application)
     found = [
         *advice.of_sequences(_of(seen, "sequences")),
-        *advice.of_errors(_error_counts(seen, since)),
+        *advice.of_errors(_error_counts(seen, since), _errors_lately(seen, now)),
         *_pool(target, seen, now),
         *advice.of_indexes(_of(seen, "indexes")),
         *advice.of_statistics(_of(seen, "dead_rows")),
@@ -72,6 +72,12 @@ def _error_counts(seen: Mapping[str, Any], since: datetime | None) -> dict[str, 
     return {str(code): int(count) for code, count in errors.get("counts", {}).items() if count}
 
 
+def _errors_lately(seen: Mapping[str, Any], now: datetime) -> set[str]:
+    newest = _of(seen, "errors").get("newest", {})
+    moments = {str(code): parse_datetime(str(at)) for code, at in newest.items()}
+    return {code for code, at in moments.items() if at is not None and now - at <= DAY}
+
+
 def _pool(target: Target, seen: Mapping[str, Any], now: datetime) -> list[Advice]:
     limits = _of(seen, "connections").get("limits", [])
     nearest = max(limits, key=lambda one: one["used"] / one["usable"] if one["usable"] > 0 else 1.0, default=None)
@@ -82,7 +88,7 @@ def _pool(target: Target, seen: Mapping[str, Any], now: datetime) -> list[Advice
 
 def _highest(target: Target, metric: str, now: datetime) -> float | None:
     series = Series.objects.filter(target=target, metric=metric)
-    found = Sample.objects.filter(series__in=series, resolution=0, at__gte=now - POOL_WINDOW, at__lte=now)
+    found = Sample.objects.filter(series__in=series, resolution=0, at__gte=now - DAY, at__lte=now)
     highest: float | None = found.aggregate(highest=Max("maximum"))["highest"]
     return highest
 

@@ -26,13 +26,20 @@ def by_code(found: Any) -> dict[str, advice.Advice]:
 
 
 def test_errors_name_the_sqlite_ism_and_come_by_how_often() -> None:
-    found = list(advice.of_errors({"22P02": 3, "23505": 40, "57014": 2, "XX999": 1, "SomeError": 5}))
+    counts = {"22P02": 3, "23505": 40, "57014": 2, "XX999": 1, "SomeError": 5}
+    found = list(advice.of_errors(counts, counts.keys()))
     assert [one.count for one in found] == [40, 5, 3, 2, 1]
     named = by_code(found)
     assert "sequence" in named["23505"].why and "setval" in named["23505"].do
     assert "SQLite takes any text" in named["22P02"].why
     assert named["57014"].urgency > named["22P02"].urgency
     assert named["SomeError"].title == "SomeError" and named["XX999"].title == "Error XX999"
+
+
+def test_error_that_came_no_more_for_a_day_is_not_urgent() -> None:
+    now, mended = advice.of_errors({"23505": 40, "22P02": 3}, {"23505"})
+    assert (now.urgency, mended.urgency) == (Urgency.NOW, Urgency.CONSIDER)
+    assert "None came in the last 24 hours" in mended.why
 
 
 def test_real_servers_settings_are_read_and_changing_one_as_advised_ends_the_advice(target_url: str) -> None:

@@ -25,7 +25,8 @@ def target() -> Target:
 
 
 def errors(target: Target, since: Any, **counts: int) -> None:
-    target.seen = {**target.seen, "errors": {"since": since.isoformat(), "counts": counts}}
+    newest = dict.fromkeys(counts, timezone.now().isoformat())
+    target.seen = {**target.seen, "errors": {"since": since.isoformat(), "counts": counts, "newest": newest}}
     target.save()
 
 
@@ -43,7 +44,7 @@ def test_advice_of_a_real_round_puts_the_sequence_first(target: Target, target_u
     report = advise(target=target, now=timezone.now())
     assert report.since == NOW - timedelta(hours=1)
     assert report.advices[0].statements[0].startswith("SELECT setval(")
-    assert [one.code for one in report.of("error")] == ["42883"]
+    assert [(one.code, int(one.urgency)) for one in report.of("error")] == [("42883", 0)]
     assert report.of("setting")
     assert any("Query times are not known" in gap for gap in report.gaps)
 

@@ -12,15 +12,22 @@ from monitoring_app.services import loop
 
 @dataclass(frozen=True)
 class Burning:
-    """critical: titles of the critical alerts that fire, acknowledged or not, silenced or not.
+    """What a loop's last rounds say. watched: whether somebody looks at all; `why` says why not.
 
-    watched: whether somebody looks at all; `why` says why not. A monitor that is set up but silent is watched, and its
-    silence stands among the critical: what it would have seen is not known.
+    firing: titles of the alerts that fire, acknowledged or not, silenced or not; critical_alerts: the critical ones.
+    silent: which parts of the monitor said nothing lately: what they would have seen is not known.
     """
 
     watched: bool
     why: str
-    critical: tuple[str, ...] = ()
+    firing: tuple[str, ...] = ()
+    critical_alerts: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+    @property
+    def critical(self) -> tuple[str, ...]:
+        """What keeps a soak from being quiet."""
+        return (*self.silent, *self.critical_alerts)
 
 
 def look(*, application: Application, now: datetime) -> Burning:
@@ -28,13 +35,11 @@ def look(*, application: Application, now: datetime) -> Burning:
     target = Target.objects.filter(application=application).prefetch_related("rounds").first()
     if target is None or not target.enabled:
         return Burning(False, "the application is not under watch")
-    firing = Alert.objects.filter(
-        rule__target=target,
-        rule__severity=Severity.CRITICAL,
-        state__in=[AlertState.FIRING, AlertState.ACKNOWLEDGED],
-    )
-    titles = sorted(set(firing.values_list("rule__title", flat=True)))
-    return Burning(True, "", (*_silent(target, now), *titles))
+    rows = Alert.objects.filter(rule__target=target, state__in=[AlertState.FIRING, AlertState.ACKNOWLEDGED])
+    found = sorted(set(rows.values_list("rule__title", "rule__severity")))
+    titles = tuple(title for title, _ in found)
+    critical = tuple(title for title, severity in found if severity == Severity.CRITICAL)
+    return Burning(True, "", titles, critical, tuple(_silent(target, now)))
 
 
 def _silent(target: Target, now: datetime) -> list[str]:

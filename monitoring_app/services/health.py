@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+
+from django.utils import timezone
 
 from controlplane.registry.models import Application
+from monitoring_app.models import Target
 from monitoring_app.probes.application import probe_application
 from monitoring_app.probes.postgresql.readings import probe_postgresql
 from monitoring_app.probes.reading import Health, Reading, within, worst
+from monitoring_app.services import burning
+from monitoring_app.services.targets import TargetUnusable, dsn_of_application
 
 _OWN_WORD_SECONDS = 4.0  # in all: an answer that drips in is none
 _DEADLINE = 20.0  # seconds for all exact counts together
@@ -35,10 +39,35 @@ def check_health(*, application: Application, detailed: bool = False, postgres_o
     if not postgres_only:
         readings += within(_OWN_WORD_SECONDS, "application", lambda: [_own_word(application)])
         active = str(readings[0].detail.get("database") or "unknown")
-    schema = application.target_schema
-    dsn = _dsn(application.target_url.reveal())
-    readings += within(_DEADLINE, "postgresql", lambda: probe_postgresql(dsn, schema, detailed=detailed))
+    readings += _postgresql(application, detailed)
+    if not postgres_only:
+        readings += _watch(application)
     return HealthReport(application.name, worst(readings), active, tuple(readings))
+
+
+def _postgresql(application: Application, detailed: bool) -> list[Reading]:
+    schema = application.target_schema
+    try:
+        dsn = dsn_of_application(application)
+    except TargetUnusable as why:
+        return [Reading("postgresql", Health.UNKNOWN, why.message, "unknown")]
+    return within(_DEADLINE, "postgresql", lambda: probe_postgresql(dsn, schema, detailed=detailed))
+
+
+def _watch(application: Application) -> list[Reading]:
+    """What the loop stored last: whether anybody looks between two calls of this command, and what burns."""
+    if not Target.objects.filter(application=application, enabled=True).exists():
+        return []
+    seen = burning.look(application=application, now=timezone.now())
+    monitor = Reading("monitor", Health.FINE, "every part of the loop ran lately")
+    if seen.silent:
+        monitor = Reading("monitor", Health.WARNING, "; ".join(seen.silent), "unknown")
+    if not seen.firing:
+        # From a loop that is silent, quiet is no news.
+        quiet = Health.UNKNOWN if seen.silent else Health.FINE
+        return [monitor, Reading("alerts", quiet, "none was firing at the last round")]
+    health = Health.CRITICAL if seen.critical_alerts else Health.WARNING
+    return [monitor, Reading("alerts", health, f"firing: {', '.join(seen.firing)}")]
 
 
 def _own_word(application: Application) -> Reading:
@@ -47,20 +76,3 @@ def _own_word(application: Application) -> Reading:
     if process is None or not process.get("port"):
         return Reading("application", Health.UNKNOWN, "no endpoint is named that says which database is in use")
     return probe_application("127.0.0.1", process["port"], identity.get("path", "/health"), identity.get("field", ""))
-
-
-def _dsn(url: str) -> dict[str, Any]:
-    """libpq keywords of a stored URL, which was checked when it was stored. How the server proves who it is belongs
-    to them; a password file of this process's user doesn't."""
-    parts = urlsplit(url)
-    given = parse_qs(parts.query)
-    tls: dict[str, Any] = {name: given[name][-1] for name in ("sslmode", "sslrootcert") if name in given}
-    return {
-        **tls,
-        "passfile": "/dev/null",
-        "host": parts.hostname,
-        "port": parts.port or 5432,
-        "user": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-        "dbname": unquote(parts.path.lstrip("/")),
-    }

@@ -24,10 +24,11 @@ from migrations_app.engine.verify.compare_constraints import compare_sequences, 
 from migrations_app.engine.verify.compare_encrypted import check_encrypted
 from migrations_app.engine.verify.compare_objects import judged_objects
 from migrations_app.engine.verify.compare_plan import comparable, compare_with_source, left_out, unanswered
-from migrations_app.engine.verify.compare_rows import Difference, Differences, TableCheck, TableComparison
+from migrations_app.engine.verify.compare_rows import TableComparison
 from migrations_app.engine.verify.compare_schema import SchemaCheck, compare_schema
 from migrations_app.engine.verify.compare_shares import equal_tables
 from migrations_app.engine.verify.decrypt import DecryptCheck
+from migrations_app.engine.verify.differences import Difference, Differences, TableCheck
 from migrations_app.engine.verify.kept_tables import compare_kept
 
 JOBS = 2  # processes that compare the rows of a large source

@@ -9,7 +9,7 @@ from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.target.pg_names import qualified, quote
 from migrations_app.engine.target.target import Cursor, rows, scalar
 from migrations_app.engine.target.target_catalog import read_schema
-from migrations_app.engine.verify.compare_rows import Difference
+from migrations_app.engine.verify.differences import Difference
 
 
 def count_orphans(cursor: Cursor, plan: MovePlan) -> tuple[Difference, ...]:

@@ -11,9 +11,9 @@ from migrations_app.engine.plan import ColumnPlan, EncryptedColumn, MovePlan, Ta
 from migrations_app.engine.target.copy_text import split
 from migrations_app.engine.target.pg_names import qualified, quote
 from migrations_app.engine.target.target import Connection, rows
-from migrations_app.engine.verify.compare_rows import Difference
 from migrations_app.engine.verify.copy_out import LinesOut
 from migrations_app.engine.verify.decrypt import CellOpener, DecryptCheck
+from migrations_app.engine.verify.differences import Difference
 
 _LIMIT = 100  # differences that are listed a column; all are counted
 _INTEGERS = ("smallint", "integer", "bigint")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.target.ledger import ObjectRecord
-from migrations_app.engine.verify.compare_rows import Difference
+from migrations_app.engine.verify.differences import Difference
 
 # A record's kind, and how the kinds of its differences begin.
 _SPOKEN_OF = {

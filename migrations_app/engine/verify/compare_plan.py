@@ -9,7 +9,7 @@ from migrations_app.engine.conversions.conversions import for_target_type
 from migrations_app.engine.plan import SKIP, SKIP_ROW, SKIP_WIDE_ROW, ColumnPlan, MovePlan, TablePlan
 from migrations_app.engine.source.schema import SourceSchema
 from migrations_app.engine.target.target_schema import TargetColumn, TargetTable
-from migrations_app.engine.verify.compare_rows import Difference
+from migrations_app.engine.verify.differences import Difference
 
 _INTEGERS = ("smallint", "integer", "bigint")
 _SHOWN = 20  # remarks of a kind

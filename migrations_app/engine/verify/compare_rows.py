@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, Protocol
 
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.conversions import conversion
-from migrations_app.engine.errors import Failed
 from migrations_app.engine.plan import MovePlan, TablePlan
 from migrations_app.engine.source.cells import Row
 from migrations_app.engine.source.row_ranges import Part
@@ -30,41 +26,14 @@ from migrations_app.engine.target.pg_names import qualified, quote
 from migrations_app.engine.target.target import Connection
 from migrations_app.engine.verify.compare_blocks import Share
 from migrations_app.engine.verify.copy_out import LinesOut
+from migrations_app.engine.verify.differences import Difference, Differences, TableCheck
+from migrations_app.engine.verify.sorter import Sorter, sorter
 
 _INTEGERS = ("smallint", "integer", "bigint")
 _WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
 _REPORT_EVERY = 20_000  # rows
 _SHOWN = 200  # characters of a value in a difference
 WHOLE_TABLE = ""  # in place of a key: every row of the table may have changed
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One thing that isn't equal. Names are the source's; `kind` is a stable word.
-
-    Kinds of rows and cells: 'missing_row', 'extra_row', 'different'. The values are those that PostgreSQL prints,
-    '' where they must not be shown (encrypted columns), None for NULL.
-    """
-
-    table: str
-    row_key: str
-    column: str
-    kind: str
-    source_value: str | None = ""
-    target_value: str | None = ""
-
-
-@dataclass(frozen=True)
-class TableCheck:
-    """One table's result. `changed`: differences in rows that are known to have changed since the switch."""
-
-    name: str
-    target_name: str
-    rows: int
-    target_rows: int
-    cells: int
-    differences: int
-    changed: int = 0
 
 
 class RowSource(Protocol):
@@ -81,20 +50,6 @@ class _NotInOrder(Exception):
 class _Line:
     key: tuple[Any, ...]
     texts: tuple[str | None, ...]
-
-
-class Differences:
-    """Counts all, keeps the first `limit`."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.count = 0
-        self.kept: list[Difference] = []
-
-    def add(self, difference: Difference) -> None:
-        self.count += 1
-        if len(self.kept) < self.limit:
-            self.kept.append(difference)
 
 
 class TableComparison:
@@ -300,39 +255,21 @@ class TableComparison:
     # The third way
 
     def _sorted_first(self) -> tuple[TableCheck, Differences]:
-        """Both sides through a scratch file of SQLite, whose sorter keeps to a bounded memory."""
-        with tempfile.TemporaryDirectory(prefix="causeway-verify-") as folder:
-            scratch = sqlite3.connect(Path(folder) / "sort.db", isolation_level=None)
-            try:
-                scratch.executescript(
-                    "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16000;"
-                    "CREATE TABLE side0 (key TEXT NOT NULL, line TEXT NOT NULL);"
-                    "CREATE TABLE side1 (key TEXT NOT NULL, line TEXT NOT NULL);"
-                )
-                self._fill(scratch, 0, self._source_texts())
-                with self._out(ordered=False) as lines:
-                    self._fill(scratch, 1, (tuple(split(raw.decode())) for raw in lines))
-                return self._merge_lines(_from_scratch(scratch, 0), _from_scratch(scratch, 1))
-            except sqlite3.Error as error:
-                raise Failed(
-                    "SCRATCH_FAILED",
-                    f"Table {self.table.name} couldn't be sorted in {folder}: {error}.",
-                    "Make room there, or set TMPDIR to a folder with more.",
-                ) from None
-            finally:
-                scratch.close()
+        """Both sides through a scratch file."""
+        with sorter(self.table.name) as scratch:
+            scratch.fill(0, self._keyed(self._source_texts()))
+            with self._out(ordered=False) as lines:
+                scratch.fill(1, self._keyed(tuple(split(raw.decode())) for raw in lines))
+            return self._merge_lines(_from(scratch, 0), _from(scratch, 1))
 
-    def _fill(self, scratch: sqlite3.Connection, side: int, rows: Iterator[tuple[str | None, ...]]) -> None:
-        scratch.execute("BEGIN")
+    def _keyed(self, rows: Iterator[tuple[str | None, ...]]) -> Iterator[tuple[str, str]]:
         for texts in rows:
             line = join(texts)
-            key = join(tuple(texts[position] for position in self.keys)) if self.keys else line
-            scratch.execute(f"INSERT INTO side{side} VALUES (?, ?)", (key, line))
-        scratch.execute("COMMIT")
+            yield join(tuple(texts[position] for position in self.keys)) if self.keys else line, line
 
 
-def _from_scratch(scratch: sqlite3.Connection, side: int) -> Iterator[_Line]:
-    for key, line in scratch.execute(f"SELECT key, line FROM side{side} ORDER BY key, line"):
+def _from(scratch: Sorter, side: int) -> Iterator[_Line]:
+    for key, line in scratch.lines(side):
         yield _Line((key,), tuple(split(line)))
 
 

@@ -21,7 +21,7 @@ from migrations_app.engine.target.target import Connection, Cursor, transaction
 from migrations_app.engine.target.target_catalog import read_schema
 from migrations_app.engine.target.target_schema import TargetColumn, TargetSchema, TargetTable
 from migrations_app.engine.verify.compare_expected import Planned, make_expected, planned_objects, try_again
-from migrations_app.engine.verify.compare_rows import Difference
+from migrations_app.engine.verify.differences import Difference
 
 OUR_TRIGGERS = "causeway_"  # change_queue.py; not the application's
 OBJECT_KINDS = {"primary_key": "index", "unique": "index", "index": "index"}  # others are called as in the plan

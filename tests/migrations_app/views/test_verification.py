@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from migrations_app.engine.verify.compare import VerifyResult
-from migrations_app.engine.verify.compare_rows import Difference
+from migrations_app.engine.verify.differences import Difference
 from migrations_app.models import MigrationRun
 from tests import factories as make
 

@@ -163,7 +163,7 @@ def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | 
         "open_count": open_count,
         "mapping": mapping,
         "objects": [item for item in document.get("objects", [])],
-        "difference": plans.plan_difference(plan),
+        "difference": [_in_words(line) for line in plans.plan_difference(plan)],
         "may_choose": may_draft
         and (plan.state == PlanState.DRAFT or (plan.state == PlanState.SUBMITTED and runs_of_it)),
         "who_may": permissions.who_can(plan.application, ("ops", "lead")) if not roles & {"ops", "lead"} else "",
@@ -211,6 +211,15 @@ _SETTINGS = {
     "backup_days": ("Backups kept", "days"),
     "small_team": ("Small team: one person may sign QA and ops", "flag"),
 }
+
+
+def _in_words(line: str) -> str:
+    """A changed setting by the name that the page gives it."""
+    for key, (name, unit) in _SETTINGS.items():
+        if line.startswith(f"Setting {key}: "):
+            words = unit if unit != "flag" else ""
+            return f"{name}: {line.removeprefix(f'Setting {key}: ')} {words}".rstrip()
+    return line
 
 
 def _settings(settings: Mapping[str, Any]) -> list[dict[str, Any]]:

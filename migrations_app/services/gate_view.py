@@ -101,6 +101,12 @@ def gate_view(gate: Gate, user: Any, now: datetime) -> GateView:
     )
 
 
+def can_sign(gate: Gate, user: Any, now: datetime) -> bool:
+    """What `gate_view` says of the viewer, without all that it shows: the roles first, since they cost the least."""
+    roles = [role for role in open_roles(gate, user) if not why_not(gate, user, role, ())]
+    return bool(roles) and not missing_conditions(gate, now)
+
+
 def _lines(gate: Gate) -> list[SignatureLine]:
     signed = {a.role: a for a in gate.approvals.filter(state__in=COUNTED)}
     lines = []

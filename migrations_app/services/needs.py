@@ -8,13 +8,15 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db.models import Count, Max, Sum
+from django.utils import timezone
 
 from controlplane.registry.models import Membership, Role
-from migrations_app.models import ChecklistItem, Gate, MigrationRun, RollbackRequest
+from migrations_app.models import Approval, ChecklistItem, Gate, MigrationRun, RollbackRequest
 from migrations_app.models.states import RUN_FINISHED, GateState, ItemState, RunState
 from migrations_app.services.break_glass import uncountersigned
 from migrations_app.services.checklist import phases_before
-from migrations_app.services.gates import gate_view
+from migrations_app.services.gate_rules import COUNTED, required_roles
+from migrations_app.services.gate_view import can_sign
 
 # A verdict on a gate is kept for this long where its run has not changed: windows open and signatures expire by the
 # clock alone.
@@ -46,7 +48,7 @@ def needs_me(user: Any) -> list[Need]:
     runs = list(rows.select_related("application", "plan").defer(*HEAVY).order_by("created_at"))
     if not runs:
         return alone
-    facts = _Facts.of(user, runs)
+    facts = _Facts.of(user, roles, runs)
     found = (_need(run, user, roles[run.application_id], facts) for run in runs)
     return [*alone, *(need for need in found if need is not None)]
 
@@ -89,14 +91,14 @@ class _Facts:
     verdicts: dict[int, str | None]  # the sentence of a gate that the user can sign, None of another
 
     @classmethod
-    def of(cls, user: Any, runs: Sequence[MigrationRun]) -> _Facts:
+    def of(cls, user: Any, roles: Mapping[int, frozenset[str]], runs: Sequence[MigrationRun]) -> _Facts:
         waiting = RollbackRequest.objects.filter(run__in=runs, state=RollbackRequest.State.WAITING)
         gates = _open_gates(runs)
         return cls(
             requests={request.run_id: request for request in waiting},
             gates=gates,
             left=_left(gates),
-            verdicts=_verdicts(user, gates.values()),
+            verdicts=_verdicts(user, roles, gates.values()),
         )
 
 
@@ -130,20 +132,38 @@ def _left(gates: Mapping[int, Gate]) -> dict[int, dict[str, int]]:
     return left
 
 
-def _verdicts(user: Any, gates: Iterable[Gate]) -> dict[int, str | None]:
-    """Whether the user can sign is decided by the gates' own rules; the answer is kept while the run stays as it is."""
-    keys = {f"signable-{gate.pk}-{gate.run.version}-{user.pk}": gate for gate in gates}
+def _verdicts(user: Any, roles: Mapping[int, frozenset[str]], gates: Iterable[Gate]) -> dict[int, str | None]:
+    """Whether the user can sign is decided by the gates' own rules; the answer is kept while the run stays as it is.
+
+    A gate that asks for no role of the user's, or has that signature, is not looked at.
+    """
+    gates = list(gates)
+    signed = _signed(gates)
+    mine = [
+        gate
+        for gate in gates
+        if (roles[gate.run.application_id] & set(required_roles(gate))) - {role for role, _ in signed.get(gate.pk, [])}
+    ]
+    keys = {f"signable-{gate.pk}-{gate.run.version}-{user.pk}": gate for gate in mine}
     known: dict[str, str | None] = cache.get_many(list(keys))
-    fresh = {key: _verdict(gate, user) for key, gate in keys.items() if key not in known}
+    fresh = {key: _verdict(gate, user, signed.get(gate.pk, [])) for key, gate in keys.items() if key not in known}
     cache.set_many(fresh, VERDICT_SECONDS)
     return {keys[key].run_id: sentence for key, sentence in {**known, **fresh}.items()}
 
 
-def _verdict(gate: Gate, user: Any) -> str | None:
-    view = gate_view(gate, user)
-    if not view.mine.allowed:
+def _signed(gates: Sequence[Gate]) -> dict[int, list[tuple[str, str]]]:
+    """By gate, who signed in which role."""
+    rows = Approval.objects.filter(gate__in=gates, state__in=COUNTED).order_by("signed_at")
+    found: dict[int, list[tuple[str, str]]] = {}
+    for gate, role, name in rows.values_list("gate", "role", "user_name"):
+        found.setdefault(gate, []).append((role, name))
+    return found
+
+
+def _verdict(gate: Gate, user: Any, signatures: Sequence[tuple[str, str]]) -> str | None:
+    if not can_sign(gate, user, timezone.now()):
         return None
-    signed = ", ".join(f"{line.name} as {line.role_label}" for line in view.signatures if line.name)
+    signed = ", ".join(f"{name} as {Role(role).label}" for role, name in signatures)
     return f"{gate.get_code_display()}. {f'Signed by {signed}. ' if signed else ''}Your signature is missing."
 
 

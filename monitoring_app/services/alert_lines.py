@@ -12,7 +12,7 @@ from django.db.models import Q
 from controlplane.mail.models import MailState, OutgoingMail
 from monitoring_app.models import Alert, AlertKind, AlertState, Marker, Silence
 from monitoring_app.services.amounts import series_title, value_text
-from monitoring_app.services.permissions import may_change, visible_alerts, who_can_change
+from monitoring_app.services.permissions import changeable, visible_alerts, who_can_change_each
 from monitoring_app.services.silences import open_now
 
 BURNING: Final = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
@@ -72,8 +72,8 @@ def count_nobodys(user: Any) -> int:
 def lines_of(alerts: Sequence[Alert], user: Any, now: datetime) -> list[AlertLine]:
     """The lines, with a handful of queries for all together."""
     applications = {alert.rule.target.application_id: alert.rule.target.application for alert in alerts}
-    may = {pk: may_change(user, one) for pk, one in applications.items()}
-    who = {pk: who_can_change(one) for pk, one in applications.items() if not may[pk]}
+    may = changeable(user, applications.values())
+    who = who_can_change_each(one for pk, one in applications.items() if pk not in may)
     told = _told(alerts)
     changes = _changes(alerts)
     silences = list(open_now(now).filter(application__in=list(applications)))
@@ -92,7 +92,7 @@ def lines_of(alerts: Sequence[Alert], user: Any, now: datetime) -> list[AlertLin
                 told=told.get(alert.pk, []),
                 last_change=next((m for m in changes.get(application, []) if m.at <= alert.began_at), None),
                 silence=next((s for s in silences if _covers(s, alert)), None),
-                may_change=may[application],
+                may_change=application in may,
                 who_can=who.get(application, ""),
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -42,12 +43,43 @@ def role_of(user: Any, application: Application) -> str:
 
 def who_can_change(application: Application) -> str:
     """'ops (ana) or team lead (ben)': for the sentence beside a refused button."""
+    return _who(people_who_change([application]).get(application.pk, []))
+
+
+def changeable(user: Any, applications: Iterable[Application]) -> set[int]:
+    """The ids of those on which the user may change things, with one query for all."""
+    if not user.is_authenticated or not user.is_active or user.is_superuser:
+        return set()
+    ids = [application.pk for application in applications]
+    rows = Membership.objects.filter(user=user, role__in=CHANGERS, application__in=ids)
+    return set(rows.values_list("application_id", flat=True))
+
+
+def people_who_change(applications: Iterable[Application]) -> dict[int, list[Membership]]:
+    """Memberships of ops and leads by application, by name, with one query for all."""
     rows = Membership.objects.filter(
-        application=application, role__in=CHANGERS, user__is_active=True, user__is_superuser=False
+        application__in=[application.pk for application in applications],
+        role__in=CHANGERS,
+        user__is_active=True,
+        user__is_superuser=False,
     )
+    found: dict[int, list[Membership]] = {}
+    for row in rows.select_related("user").order_by("user__username"):
+        found.setdefault(row.application_id, []).append(row)
+    return found
+
+
+def who_can_change_each(applications: Iterable[Application]) -> dict[int, str]:
+    """The sentence of `who_can_change` by application, with one query for all."""
+    wanted = list(applications)
+    people = people_who_change(wanted)
+    return {one.pk: _who(people.get(one.pk, [])) for one in wanted}
+
+
+def _who(rows: Iterable[Membership]) -> str:
     names: dict[str, list[str]] = {}
-    for role, name in rows.order_by("user__username").values_list("role", "user__username"):
-        names.setdefault(role, []).append(name)
+    for row in rows:
+        names.setdefault(row.role, []).append(row.user.get_username())
     return " or ".join(f"{role.label.lower()} ({', '.join(names.get(role, [])) or 'nobody yet'})" for role in CHANGERS)
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from controlplane.refusals import ServiceRefused
 from controlplane.registry.models import Application
 from monitoring_app.services import boards, targets
-from monitoring_app.services.permissions import may_change, require_change, visible_targets, who_can_change
+from monitoring_app.services.permissions import changeable, require_change, visible_targets, who_can_change_each
 from monitoring_app.views import pictures
 from monitoring_app.views.common import POLL_SECONDS, live_answer, page, person_of, refused, render_page, tag_of
 
@@ -68,10 +68,9 @@ def _context(request: HttpRequest) -> dict[str, Any]:
     watched = list(visible_targets(person)[:SHOWN])
     found = sorted(boards.boards_of(watched, now), key=_urgency)
     strips = pictures.strips(found[:DRAWN], now, height=56)
-    unwatched = [
-        {"application": one, "may": may_change(person, one), "who": who_can_change(one)}
-        for one in Application.objects.visible_to(person).filter(watched=None)[:20]
-    ]
+    others = list(Application.objects.visible_to(person).filter(watched=None)[:20])
+    may, who = changeable(person, others), who_can_change_each(others)
+    unwatched = [{"application": one, "may": one.pk in may, "who": who[one.pk]} for one in others]
     return {
         **_headline(found),
         "boards": [{"board": board, "rows": strips[board.target.pk]} for board in found[:DRAWN]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
@@ -11,11 +12,11 @@ from django.views.decorators.http import require_http_methods
 
 from controlplane.mail.models import OutgoingMail
 from controlplane.refusals import FieldsRefused, ServiceRefused
-from controlplane.registry.models import Membership
+from controlplane.registry.models import Application
 from monitoring_app.forms import RecipientForm
 from monitoring_app.models import Recipient, Target
 from monitoring_app.services import recipients
-from monitoring_app.services.permissions import CHANGERS, may_change, visible_targets
+from monitoring_app.services.permissions import changeable, people_who_change, visible_targets
 from monitoring_app.views.common import page, person_of, refused, render_page, target_frame, target_of
 
 
@@ -25,15 +26,21 @@ def show(request: HttpRequest) -> HttpResponse:
     """All applications of the viewer: who is told there."""
     person = person_of(request)
     targets = list(visible_targets(person))
+    applications = [target.application for target in targets]
+    may, people, lines = changeable(person, applications), people_who_change(applications), _lines(applications)
     context = {
         "place": "alerts",
         "tab": "recipients",
         "groups": [
-            {"target": target, "lines": _lines(target), "people": _people(target),
-             "may": may_change(person, target.application)}
+            {
+                "target": target,
+                "lines": lines.get(target.application_id, []),
+                "people": people.get(target.application_id, []),
+                "may": target.application_id in may,
+            }
             for target in targets
         ],
-    }  # fmt: skip
+    }
     return render_page(request, "monitoring/recipients.html", context)
 
 
@@ -97,18 +104,23 @@ def _page(request: HttpRequest, target: Target, form: RecipientForm, *, status: 
     context = {
         **target_frame(request, target, ""),
         "place": "alerts",
-        "lines": _lines(target),
-        "people": _people(target),
+        "lines": _lines([target.application]).get(target.application_id, []),
+        "people": people_who_change([target.application]).get(target.application_id, []),
         "form": form,
         **more,
     }
     return render_page(request, "monitoring/recipients_of.html", context, status=status)
 
 
-def _lines(target: Target) -> list[dict[str, Any]]:
-    rows = list(Recipient.objects.filter(application=target.application))
+def _lines(applications: Iterable[Application]) -> dict[int, list[dict[str, Any]]]:
+    """Recipients with their newest mail, by application."""
+    rows = list(Recipient.objects.filter(application__in=list(applications)).order_by("application", "address"))
     last = _last_mails([recipients.mail_id(row) for row in rows])
-    return [{"row": row, "state": _state(row), "last": last.get(recipients.mail_id(row))} for row in rows]
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        line = {"row": row, "state": _state(row), "last": last.get(recipients.mail_id(row))}
+        found.setdefault(row.application_id, []).append(line)
+    return found
 
 
 def _last_mails(ids: list[str]) -> dict[str, OutgoingMail]:
@@ -116,14 +128,6 @@ def _last_mails(ids: list[str]) -> dict[str, OutgoingMail]:
     for mail in OutgoingMail.objects.filter(recipient__in=ids).defer("context").order_by("pk"):
         found[mail.recipient] = mail
     return found
-
-
-def _people(target: Target) -> list[Any]:
-    """Those with an account who are told: ops and team leads, as they set it under Mails."""
-    rows = Membership.objects.filter(
-        application=target.application, role__in=CHANGERS, user__is_active=True, user__is_superuser=False
-    )
-    return list(rows.select_related("user").order_by("user__username"))
 
 
 def _state(row: Recipient) -> str:

@@ -14,7 +14,7 @@ from controlplane.refusals import ServiceRefused
 from monitoring_app.forms import SilenceForm
 from monitoring_app.models import AlertRule, Silence, Target
 from monitoring_app.services import silences
-from monitoring_app.services.permissions import may_change, visible_targets
+from monitoring_app.services.permissions import changeable, visible_targets
 from monitoring_app.views.common import page, person_of, refused, render_page, target_frame, target_of
 
 SHOWN = 50
@@ -83,7 +83,7 @@ def _list(request: HttpRequest, *, status: int = 200, **more: Any) -> HttpRespon
     targets = list(visible_targets(person))
     seen = [target.application_id for target in targets]
     rows = list(Silence.objects.filter(application__in=seen).select_related("application", "rule")[:SHOWN])
-    may = {target.application_id for target in targets if may_change(person, target.application)}
+    may = changeable(person, [target.application for target in targets])
     lines = [
         {"silence": row, "state": _state(row, now), "may_end": row.application_id in may,
          "over_at": row.ended_at or row.ends_at}

@@ -11,9 +11,10 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from controlplane.pages.words import moment_text
 from monitoring_app import charts
 from monitoring_app.models import Series, Target
-from monitoring_app.services import boards, comparing
+from monitoring_app.services import boards, comparing, samples
 from monitoring_app.services.markers import cut_over_of
 from monitoring_app.views import pictures
 from monitoring_app.views.common import (
@@ -122,10 +123,16 @@ def _sides(target: Target, now: datetime) -> dict[str, Any]:
 
 
 def _two_charts(pair: comparing.Pair, found: comparing.Comparison) -> dict[str, Any]:
+    """Left what was before, right what came after; the cut-over is where they meet."""
     top = charts.top_of([charts.Line(pair.before.points), charts.Line(pair.after.points)])
-    return {"pair": pair, "before": _side(pair, pair.before.points, found.since, found.cut_over, top),
-            "after": _side(pair, pair.after.points, found.cut_over, found.until, top)}  # fmt: skip
+    mark = charts.Mark(found.cut_over, f"cut-over {moment_text(found.cut_over)}")
 
+    def side(points: Sequence[samples.Point], since: datetime, until: datetime) -> pictures.Chart:
+        metric, rows = pair.series.metric, [pair.series]
+        return pictures.draw(metric, rows, [points], since, until, marks=[mark], height=130, top=top)
 
-def _side(pair: comparing.Pair, points: Sequence[Any], since: datetime, until: datetime, top: float) -> pictures.Chart:
-    return pictures.draw(pair.series.metric, [pair.series], [points], since, until, height=130, top=top)
+    return {
+        "pair": pair,
+        "before": side(pair.before.points, found.since, found.cut_over),
+        "after": side(pair.after.points, found.cut_over, found.until),
+    }

@@ -19,7 +19,7 @@ from tests.migrations_app.admin_site.conftest import as_
 ROLES = ("lead", "ops", "qa", "viewer", "stranger", "boss")
 # Signing in and looking around leave rows of their own; what is asked of the others is that they stay as they are.
 OF_SIGNING_IN = {"sessions.Session", "axes.AccessLog", "axes.AccessAttempt", "admin.LogEntry"}
-LABELS = ("migrations_app", "registry", "audit", "people", "mail", "django_celery_results", "axes")
+LABELS = ("migrations_app", "monitoring_app", "registry", "audit", "people", "mail", "django_celery_results", "axes")
 
 
 def _everything() -> dict[str, list[Any]]:

@@ -1,32 +1,26 @@
 """Mode `create`: a column's PostgreSQL type, from its declared type and from what is really in it.
 
-The declared type says what the author wished (SQLite's affinity rules, https://www.sqlite.org/datatype3.html section
-3.1, and the names that frameworks write); the values say what is possible. A wish that one value doesn't fit gives
-way to a type that holds them all, with a finding that says so.
+The declared type says what the author wished (declared_types.py); the values say what is possible. A wish that one
+value doesn't fit gives way to a type that holds them all, with a finding that says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from migrations_app.engine.conversions.conversion_times import FRACTIONS, ZONES
-from migrations_app.engine.conversions.conversions import type_parts
 from migrations_app.engine.plan import Finding
 from migrations_app.engine.planning.counted_times import MOMENT, WAYS, WORDS, counted, way_candidates
+from migrations_app.engine.planning.declared_types import ways_of, wish_of
 from migrations_app.engine.planning.findings import REFUSE, WARN, Decisions
 from migrations_app.engine.profile.profile import Candidate, ColumnProfile
-from migrations_app.engine.source.affinity import BLOB, INTEGER, REAL, TEXT, affinity
+from migrations_app.engine.source.affinity import BLOB, affinity
 from migrations_app.engine.source.schema import SourceColumn
 
-_STAMP = "timestamp without time zone"
-_CLOCK = "time without time zone"
-_MAX_PRECISION = 1000  # of numeric(p,s)
 _WAY_WORDS = {
     "words": "words and numbers taken as true or false",
     "round": "rounded to the declared scale",
     "any_spelling": "UUIDs in any spelling, which isn't kept",
 }
-_UUID_TYPES = ("UUID", "GUID", "UNIQUEIDENTIFIER")
 
 
 @dataclass(frozen=True)
@@ -37,67 +31,6 @@ class TypeChoice:
     conversion: str
     reason: str
     on_unfit: str = "fail"
-
-
-def _time_candidates(word: str, target_type: str, zones: tuple[str, ...]) -> list[Candidate]:
-    separators = ("space",) if word == "time" else ("space", "T")
-    return [
-        Candidate(f"{word}:{separator}-{fraction}-{zone}", target_type)
-        for zone in zones
-        for separator in separators
-        for fraction in FRACTIONS
-    ]
-
-
-def _wish(column: SourceColumn) -> list[Candidate]:
-    """Conversions that the declared type asks for, the best first."""
-    base = type_parts(column.declared_type).base.upper()
-    arguments = type_parts(column.declared_type).arguments
-    if base in ("BOOL", "BOOLEAN"):
-        return [Candidate("boolean", "boolean")]
-    if base == "DATE":
-        return [Candidate("date", "date")]
-    if base == "DATETIME" or base.startswith("TIMESTAMP"):
-        naive = _time_candidates("timestamp", _STAMP, ("",))
-        return naive + _time_candidates("timestamptz", MOMENT, ZONES[1:])
-    if base == "TIME":
-        return _time_candidates("time", _CLOCK, ("",))
-    if base in _UUID_TYPES:
-        return [Candidate("uuid_strict", "uuid")]
-    if base in ("JSON", "JSONB"):
-        return [Candidate("json", "json")]
-    if base in ("NUMERIC", "DECIMAL", "DEC", "NUMBER", "MONEY"):
-        return _scaled(arguments) or [Candidate("numeric", "numeric")]
-    kind = affinity(column.declared_type)
-    if kind == INTEGER:
-        return [Candidate("int8_strict", "bigint")]
-    if kind == REAL:
-        return [Candidate("double", "double precision")]
-    return [Candidate("text", "text")] if kind == TEXT else []
-
-
-def _ways(column: SourceColumn) -> dict[str, Candidate]:
-    """What a person may choose for a declared type besides its wish, by the choice's name."""
-    base = type_parts(column.declared_type).base.upper()
-    if base in ("DATE", "DATETIME") or base.startswith("TIMESTAMP"):
-        return {choice: Candidate(name, MOMENT) for choice, name in WAYS.items()}
-    if base in ("BOOL", "BOOLEAN"):
-        return {"words": Candidate("boolean_words", "boolean")}
-    if base in _UUID_TYPES:
-        return {"any_spelling": Candidate("uuid", "uuid")}
-    scaled = _wish(column)[:1]
-    if scaled and scaled[0].conversion == "numeric" and scaled[0].target_type != "numeric":
-        return {"round": Candidate("numeric_rounded", scaled[0].target_type)}
-    return {}
-
-
-def _scaled(arguments: tuple[int, ...]) -> list[Candidate]:
-    if not arguments or not 1 <= arguments[0] <= _MAX_PRECISION:
-        return []
-    scale = arguments[1] if len(arguments) > 1 else 0
-    if not 0 <= scale <= arguments[0]:
-        return []
-    return [Candidate("numeric", f"numeric({arguments[0]},{scale})")]
 
 
 _FALLBACK = (
@@ -111,16 +44,16 @@ _FALLBACK = (
 
 def candidates_for(table: str, column: SourceColumn, decisions: Decisions) -> tuple[Candidate, ...]:
     """What the profile should try for a column."""
-    counting = () if _ways(column) else way_candidates(table, column, decisions)
-    return tuple(dict.fromkeys([*_wish(column), *_FALLBACK, *counting]))
+    counting = () if ways_of(column) else way_candidates(table, column, decisions)
+    return tuple(dict.fromkeys([*wish_of(column), *_FALLBACK, *counting]))
 
 
 def late_candidates(column: SourceColumn, profile: ColumnProfile) -> tuple[Candidate, ...]:
     """What is worth a second look where the wish didn't hold: the choices for the declared type."""
-    wishes = (profile.fit(wish.conversion, wish.target_type) for wish in _wish(column))
+    wishes = (profile.fit(wish.conversion, wish.target_type) for wish in wish_of(column))
     if not profile.kinds or "blob" in profile.kinds or any(fit is not None and not fit.unfit for fit in wishes):
         return ()
-    return tuple(_ways(column).values())
+    return tuple(ways_of(column).values())
 
 
 def choose_type(
@@ -128,8 +61,8 @@ def choose_type(
 ) -> TypeChoice:
     """The type of one column. A finding is recorded where the wish doesn't hold, or where nothing is lossless."""
     declared = column.declared_type or "no type"
-    wishes = _wish(column)
-    if not _ways(column) and (moment := counted(table, column, profile, decisions)) is not None:
+    wishes = wish_of(column)
+    if not ways_of(column) and (moment := counted(table, column, profile, decisions)) is not None:
         reason = f"declared {declared}; {WORDS[moment[0]]} taken as times in UTC, by choice"
         return TypeChoice(MOMENT, WAYS[moment[0]], reason, moment[1])
     for wish in wishes:
@@ -196,7 +129,7 @@ def _chosen(choice: str, column: SourceColumn, encoding: str, wishes: list[Candi
         return TypeChoice("bytea", f"text_bytes:{encoding}", f"declared {declared}; kept as stored bytes, by choice")
     if choice == "tagged_text":
         return TypeChoice("text", "tagged_text", f"declared {declared}; storage class kept as a prefix, by choice")
-    if (way := _ways(column).get(choice)) is not None:
+    if (way := ways_of(column).get(choice)) is not None:
         meaning = WORDS.get(choice, _WAY_WORDS.get(choice, choice))
         return TypeChoice(way.target_type, way.conversion, f"declared {declared}; {meaning}, by choice")
     if choice == "skip_rows":
@@ -269,7 +202,7 @@ def _apart(found: Candidate, column: SourceColumn, profile: ColumnProfile) -> st
 
 def _fitting_ways(column: SourceColumn, profile: ColumnProfile) -> list[str]:
     """Choices that all values of the column fit."""
-    fits = {way: profile.fit(each.conversion, each.target_type) for way, each in _ways(column).items()}
+    fits = {way: profile.fit(each.conversion, each.target_type) for way, each in ways_of(column).items()}
     return [way for way, fit in fits.items() if fit is not None and not fit.unfit]
 
 

@@ -22,6 +22,7 @@ from monitoring_app.rules import What
 from monitoring_app.services import telling
 from monitoring_app.services.alerts import write_event
 from monitoring_app.services.default_rules import POSTGRESQL_DOWN
+from monitoring_app.services.loop import EVALUATE, HOST, SERVER, interval
 from monitoring_app.services.rules import as_pure, concerns
 from monitoring_app.services.samples import Point
 
@@ -32,9 +33,10 @@ FIRST_LOOK: Final = timedelta(minutes=15)
 # Series this far behind are read one by one, so that catching up after a day takes several short rounds.
 BEHIND: Final = timedelta(minutes=10)
 RAW_KEPT: Final = timedelta(hours=48)
-MOST_POINTS: Final = 3000
+MOST_POINTS: Final = 1000
 # The monitor was silent itself: that nothing was measured meanwhile says nothing about what is watched.
 OWN_SILENCE: Final = timedelta(seconds=60)
+INTERVALS: Final = 4
 # A series that nobody measures any more (a volume was taken out of the settings), while others of its part are.
 FORGOTTEN: Final = timedelta(minutes=15)
 
@@ -234,8 +236,8 @@ def _end_forgotten(target: Target, now: datetime, changes: Changes) -> None:
 
 def _is_forgotten(series: Series, rounds: dict[str, datetime | None], now: datetime) -> bool:
     metric = METRICS.get(series.metric)
-    ended = rounds.get("host" if metric is not None and metric.from_host else "server")
-    looks = ended is not None and now - ended < OWN_SILENCE
+    ended = rounds.get(HOST if metric is not None and metric.from_host else SERVER)
+    looks = ended is not None and now - ended < _own_silence()
     return looks and series.checked_at is not None and now - series.checked_at > FORGOTTEN
 
 
@@ -258,9 +260,13 @@ def _end_unwatched(now: datetime) -> None:
 
 
 def _forgive_own_silence(now: datetime) -> None:
-    last = Round.objects.filter(target=None, part="evaluate").values_list("ended_at", flat=True).first()
-    if last is not None and now - last > OWN_SILENCE:
+    last = Round.objects.filter(target=None, part=EVALUATE).values_list("ended_at", flat=True).first()
+    if last is not None and now - last > _own_silence():
         Series.objects.filter(target__enabled=True).update(expected_from=now)
+
+
+def _own_silence() -> timedelta:
+    return max(OWN_SILENCE, INTERVALS * interval())
 
 
 def _note(action: str, alert: Alert, target: Target) -> None:

@@ -238,6 +238,7 @@ CELERY_BEAT_SCHEDULE = {
     "audit-checkpoint": {"task": "controlplane.audit.tasks.hourly_checkpoint", "schedule": 3600.0},
     "sweep": {"task": "migrations_app.sweep", "schedule": 5.0, "options": {"expires": 10}},
     "certificates": {"task": "migrations_app.issue_certificates", "schedule": 10.0, "options": {"expires": 10}},
+    "mail-prune": {"task": "controlplane.mail.prune", "schedule": 86400.0},
     "mail": {"task": "controlplane.mail.send", "schedule": 10.0, "options": {"expires": 10}},
     "monitoring-tick": {
         "task": "monitoring_app.tick",

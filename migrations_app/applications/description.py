@@ -189,6 +189,7 @@ class ApplicationDescription:
     # For every process; wins over the command's.
     environment: Mapping[str, str] = data_field(default_factory=dict, repr=False)
     adopts: bool = True  # whether processes that were started by hand with its commands are its own
+    busy_timeout_ms: int = 1000  # the application's own: a write in flight may hold the file's lock for so long
     before_stop: CommandSpec | None = None
     after_start: CommandSpec | None = None
 

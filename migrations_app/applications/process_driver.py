@@ -87,7 +87,7 @@ class ProcessDriver:
         mine |= {running.pid for running in find_running(self.description, mine) if running.ours}
         open_ports = self._open_ports()
         held = processes.holders(self.description.source_path)
-        lock = probe_write_lock(self.description.source_path)
+        lock = probe_write_lock(self.description.source_path, self.description.busy_timeout_ms / 1000)
         reasons = [f"still runs: {describe_process(pid)}" for pid in sorted(mine)]
         reasons += [f"port {port} still answers" for port in open_ports]
         reasons += [f"{holder.path} is open in {describe_process(holder.pid)}" for holder in held]

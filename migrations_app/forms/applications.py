@@ -69,7 +69,8 @@ class SourceForm(SectionForm):
     busy_timeout_ms = forms.IntegerField(
         label="The application waits for a lock, ms",
         initial=5000,
-        help_text="Its own busy timeout: how long a writer may be kept waiting before it fails.",
+        help_text="Its own busy timeout: how long a writer may be kept waiting before it fails. The proof "
+        "of the stop waits as long for the file's lock.",
     )
 
     def shown(self, application: Application) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class Need:
 
 
 def needs_me(user: Any) -> list[Need]:
-    """The runs that wait for something this user can supply. Six queries, and a look at each gate that has changed."""
+    """The runs that wait for something this user can supply. Seven queries, and a look at each gate that has
+    changed and asks for one of the user's roles."""
     roles = _roles(user)
     if not roles:
         return []

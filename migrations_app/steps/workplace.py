@@ -172,6 +172,7 @@ def describe(application: Application) -> ApplicationDescription:
         endpoints=tuple(EndpointCheck(**entry) for entry in application.endpoints),
         identity=_identity(application.identity),
         allowed_hosts=operator.hosts,
+        busy_timeout_ms=application.busy_timeout_ms,
         before_stop=named("before_stop"),
         after_start=named("after_start"),
     )

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from migrations_app.applications import processes, supervision
 from migrations_app.applications.description import PointingValues, for_rehearsal
 from migrations_app.applications.supervisor import instance_processes
+from migrations_app.applications.write_lock import probe_write_lock
 from migrations_app.engine.errors import Failed, Refused
 from tests.migrations_app.applications.conftest import TINY, Tiny, free_port, until
 
@@ -339,3 +342,15 @@ def test_the_status_file_is_whole_json(tiny: Tiny) -> None:
     driver.start("sqlite")
     document = json.loads((driver.state_dir / "status.json").read_text())
     assert document["state"] == "running" and not (driver.state_dir / "launch.json").exists()
+
+
+def test_stop_is_proved_once_a_write_in_flight_has_let_go_within_the_applications_own_patience(tiny: Tiny) -> None:
+    writing = sqlite3.connect(tiny.sqlite, isolation_level=None, check_same_thread=False)
+    writing.execute("BEGIN IMMEDIATE")
+    hasty = probe_write_lock(tiny.sqlite, 0.05)
+    letting_go = threading.Timer(1.5, writing.rollback)
+    letting_go.start()
+    patient = tiny.driver(replace(tiny.describe(), busy_timeout_ms=60_000)).prove_stopped()
+    letting_go.join()
+    writing.close()
+    assert not hasty.free and patient.lock_free

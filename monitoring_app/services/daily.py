@@ -48,7 +48,7 @@ def verify_due(*, now: datetime) -> int:
     if now - opened >= WAIT_FOR_HOST:
         for target in targets:
             if loop.age_of(target, loop.HOST, now) >= WAIT_FOR_HOST:
-                verify(target_id=target.pk, on_host=False)
+                verify(target_id=target.pk, on_host=False, clock=lambda: now)
     return len(targets)
 
 

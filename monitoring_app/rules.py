@@ -160,6 +160,8 @@ def step(rule: Rule, state: State, seen: Observation) -> tuple[State, list[Happe
     if gap and state.phase is Phase.PENDING:
         happened.append(Happening(What.DROPPED, seen.at, state))
         state = State(seen_at=seen.at)
+    elif gap:
+        state = replace(state, cleared_at=None)  # well before a silence and well after it is not well throughout
     if state.phase is Phase.FIRING:
         after = _firing_without_data if state.kind is Kind.NO_DATA else _firing
     else:

@@ -112,6 +112,11 @@ def test_two_values_over_with_nothing_between_them_for_an_hour_are_no_stretch() 
 ERRORS = Rule(1, 0.5, for_seconds=60, keep_seconds=60, window_seconds=300, minimum_events=100, minimum_bad=5)
 
 
+def test_a_silence_between_two_good_values_is_no_stretch_of_good_ones() -> None:
+    points = [*samples([90] * 5), Sample(at(75), 60), Sample(at(3675), 60), Sample(at(3690), 60)]
+    assert lived(POOL, points) == [("began", 0), ("fired", 60)]
+
+
 def test_few_requests_are_no_evidence_of_trouble() -> None:
     assert lived(ERRORS, samples([100.0] * 10, events=1)) == []
     assert lived(ERRORS, samples([2.0] * 3, events=40)) == []  # 120 requests, two or three failures

@@ -20,4 +20,7 @@ class MigrationsAppConfig(AppConfig):
     verbose_name = "Migrations"
 
     def ready(self) -> None:
+        # Declares the looks of states: views ask for them before the first template has loaded its tags.
+        from migrations_app.templatetags import states  # noqa: F401
+
         append_only.declare(KEPT, since=("migrations_app", "0007_records_append_only"))

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ import psycopg2
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from controlplane.embedded import EmbeddedPostgres
 from controlplane.registry.models import Application
+from monitoring_app.models import Alert, Round, Series, Target
+from monitoring_app.services import targets
 from tests import factories as make
 from tests.servers import STATE
 
@@ -243,3 +247,27 @@ def test_demand_that_the_server_proves_itself_is_kept(application: Application) 
     application.save()
     status, said = check("--postgres-only")
     assert (status, "can't be reached" in said) == (2, True), said
+
+
+def test_silent_monitor_is_a_warning_and_its_quiet_is_not_known(application: Application) -> None:
+    targets.watch(application=application, actor="system")
+    Target.objects.update(created_at=timezone.now() - timedelta(minutes=10))
+    status, said = check()
+    assert status == 3, said
+    assert "server part was silent" in said and "? alerts" in said
+
+
+def test_alert_that_fires_is_in_the_commands_answer(application: Application) -> None:
+    target = targets.watch(application=application, actor="system")
+    now = timezone.now()
+    for part, of in (("server", target), ("host", target), ("evaluate", None)):
+        Round.objects.create(target=of, part=part, ended_at=now)
+    status, said = check()
+    assert status == 0, said
+    rule = target.rules.get(code="pool")
+    series = Series.objects.create(target=target, metric="pool_used")
+    Alert.objects.create(rule=rule, series=series, state="firing", began_at=now, threshold=80)
+    status, said = check()
+    assert status in (1, 2) and f"firing: {rule.title}" in said
+    status, said = check("--postgres-only")
+    assert status == 0, said

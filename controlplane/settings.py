@@ -252,6 +252,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "monitoring-roll-up": {"task": "monitoring_app.roll_up", "schedule": 300.0, "options": {"expires": 240}},
     "monitoring-verify-daily": {"task": "monitoring_app.verify_daily", "schedule": 600.0, "options": {"expires": 300}},
+    "monitoring-self-test": {"task": "monitoring_app.self_test", "schedule": 3600.0, "options": {"expires": 1800}},
 }
 
 # --- Logs and error reports: no secret in them, and no report by mail ------------------------------------

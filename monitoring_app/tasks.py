@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from monitoring_app.services import collecting, daily, judging, loop, maintenance
+from monitoring_app.services import collecting, daily, judging, loop, maintenance, self_test
 from monitoring_app.services.rollup import roll_up
 
 
@@ -51,3 +51,9 @@ def verify_target(target_id: int) -> None:
 @shared_task(name=maintenance.VACUUM, ignore_result=True)  # type: ignore[untyped-decorator]
 def vacuum(maintenance_id: int) -> None:
     maintenance.work_on_vacuum(maintenance_id=maintenance_id)
+
+
+@shared_task(name="monitoring_app.self_test", ignore_result=True)  # type: ignore[untyped-decorator]
+def self_test_alerts() -> None:
+    """What this week has not seen yet."""
+    self_test.run_due(now=timezone.now())

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from controlplane.pages.words import duration_text
 from monitoring_app.metrics import Unit
-from monitoring_app.models import Alert, AlertKind, Marker, Severity, Verification
+from monitoring_app.models import Alert, AlertKind, Marker, Severity, Target, Verification
 from monitoring_app.services.amounts import metric_of, series_title, value_text
 from monitoring_app.services.people import Person
 
@@ -190,6 +190,26 @@ def digest_context(verification: Verification, person: Person) -> dict[str, Any]
         ],
         "digest": verification.digest,
         "path": f"/health/{application.name}/",
+        "recipient": person.recipient_id,
+        "why": person.why if person.recipient_id is None else "You asked for it.",
+    }
+
+
+def self_test_context(
+    target: Target, said: str, checks: Sequence[Mapping[str, str]], now: datetime, person: Person
+) -> dict[str, Any]:
+    """For templates/mails/digest: that this mail arrived is half of the proof."""
+    application = target.application
+    wrong = any(check["outcome"] != "fine" for check in checks)
+    return {
+        "application": application.title or application.name,
+        "tone": "alarm" if wrong else "good",
+        "headline": f"Weekly self-test of alerts: {said}",
+        "day": f"{now.day} {now:%B %Y}",
+        "ended": moment(now, person.zone),
+        "checks": [dict(check) for check in checks],
+        "digest": "",
+        "path": f"/health/{application.name}/rules/",
         "recipient": person.recipient_id,
         "why": person.why if person.recipient_id is None else "You asked for it.",
     }

@@ -32,6 +32,7 @@ PRODUCTION = {
     "EMAIL_URL": "smtp://127.0.0.1:1",
     "ALLOWED_HOSTS": "causeway.example.org",
     "CAUSEWAY_BASE_URL": "https://causeway.example.org",
+    "CAUSEWAY_METRICS_TOKEN": "t" * 40,
 }
 
 
@@ -40,6 +41,7 @@ def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
     environment: dict[str, str] = {"PATH": os.environ["PATH"]}
     environment |= {name: value for name, value in {**PRODUCTION, **changes}.items() if value is not None}
     script = "import controlplane.settings as s; print(s.SECRET_KEY, s.DATABASES['default'].get('HOST'))"
+    script += "; print(s.CAUSEWAY_METRICS_TOKEN)"
     return subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
     )

@@ -325,7 +325,7 @@ ELSEWHERE = {
     "run_bundle": "members, once the run is over; tests/migrations_app/views",
     "run_file": "members; tests/migrations_app/views",
     "alert_mail_again": "ops and leads of its application; tests/monitoring_app/views/test_pages.py",
-    "mail_again": "ops and leads of its application; tests/migrations_app/views",
+    "mail_again": "ops and leads of its application; tests/migrations_app/services/test_sent_again.py",
     "application_new": "ops and superusers; tests/migrations_app/views/test_applications.py",
     "application_check": "ops and superusers; tests/migrations_app/views/test_applications.py",
     "application_look": "ops and superusers; tests/migrations_app/views/test_applications.py",

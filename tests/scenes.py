@@ -158,7 +158,8 @@ def _night_shots(night: Night) -> list[Shot]:
     shots = [
         Shot("14-health", "/health/"),
         Shot("14-health-empty", "/health/", person="eve"),
-        Shot("14-target", of, open=("#sides > summary",)),
+        Shot("14-target", of),
+        Shot("14-target-sides", f"{of}?sides=1"),
         Shot("14-target-viewer", of, person="dora"),
         Shot("14-target-week", f"{of}?range=7d"),
         Shot("14-target-silent", f"/health/{night.silent}/"),

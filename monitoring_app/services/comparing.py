@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from monitoring_app.models import Series, Target
+from django.db.models import BooleanField, Case, F, Max, Sum, Value, When
+
+from monitoring_app.models import Resolution, Sample, Series, Target
 from monitoring_app.services import samples
 from monitoring_app.services.amounts import series_title, value_text
 from monitoring_app.services.boards import is_wanted
 
 LONGEST: Final = timedelta(days=1)
 METRICS: Final = ("endpoint_time", "error_rate", "requests", "query_time")
-_MOST = 24  # series: each takes two reads
+_MOST = 24
+# A little less than samples are kept (services/rollup.py).
+_RAW_KEPT: Final = timedelta(hours=47)
+_FINE_KEPT: Final = timedelta(days=29)
 
 
 @dataclass(frozen=True)
@@ -56,32 +61,50 @@ class Comparison:
         return (self.until - self.cut_over).total_seconds()
 
 
-def compare(target: Target, cut_over: datetime, now: datetime) -> Comparison:
-    """As long before the cut-over as there has been since, at most a day."""
+def compare(target: Target, cut_over: datetime, now: datetime, *, with_points: bool = False) -> Comparison:
+    """As long before the cut-over as there has been since, at most a day. with_points: to be drawn as well."""
     length = min(max(now - cut_over, timedelta(minutes=5)), LONGEST)
     since, until = cut_over - length, min(now, cut_over + length)
     order = {name: place for place, name in enumerate(METRICS)}
     rows = Series.objects.filter(target=target, metric__in=METRICS).order_by("labels_key")
-    wanted = sorted((row for row in rows if is_wanted(target, row)), key=lambda row: order[row.metric])
-    pairs = [_pair(row, since, cut_over, until) for row in wanted[:_MOST]]
-    return Comparison(since, cut_over, until, [pair for pair in pairs if pair is not None])
+    wanted = sorted((row for row in rows if is_wanted(target, row)), key=lambda row: order[row.metric])[:_MOST]
+    figures = _figures(wanted, since, cut_over, until, now)
+    pairs = []
+    for row in wanted:
+        before, after = (_side(row, figures.get((row.pk, late))) for late in (False, True))
+        if with_points:
+            before = replace(before, points=samples.points(row, since, cut_over, most=120))
+            after = replace(after, points=samples.points(row, cut_over, until, most=120))
+        if before.mean is not None or after.mean is not None:
+            pairs.append(Pair(row, series_title(row.metric, row.labels), before, after, _change(before, after)))
+    return Comparison(since, cut_over, until, pairs)
 
 
-def _pair(series: Series, since: datetime, cut_over: datetime, until: datetime) -> Pair | None:
-    before, after = _side(series, since, cut_over), _side(series, cut_over, until)
-    if before.mean is None and after.mean is None:
-        return None
-    change = None
-    if before.mean and after.mean is not None:
-        change = 100 * (after.mean - before.mean) / before.mean
-    return Pair(series, series_title(series.metric, series.labels), before, after, change)
+def _figures(
+    rows: list[Series], since: datetime, cut_over: datetime, until: datetime, now: datetime
+) -> dict[tuple[int, bool], tuple[float, float]]:
+    """(mean, highest) by series and side, with one query. Of the finest samples that are kept for all of that time."""
+    age = now - since
+    resolution = Resolution.RAW if age < _RAW_KEPT else Resolution.FIVE_MINUTES if age < _FINE_KEPT else Resolution.HOUR
+    found = Sample.objects.filter(series__in=rows, resolution=resolution, at__gte=since, at__lt=until)
+    after = Case(When(at__gte=cut_over, then=Value(True)), default=Value(False), output_field=BooleanField())
+    sums = found.annotate(after=after).values("series_id", "after").order_by()
+    totals = sums.annotate(total=Sum(F("average") * F("n")), count=Sum("n"), highest=Max("maximum"))
+    return {
+        (row["series_id"], bool(row["after"])): (row["total"] / row["count"], row["highest"])
+        for row in totals
+        if row["count"]
+    }
 
 
-def _side(series: Series, since: datetime, until: datetime) -> Side:
-    points = samples.points(series, since, until, most=120)
-    n = sum(point.n for point in points)
-    if not n:
+def _side(series: Series, figures: tuple[float, float] | None) -> Side:
+    if figures is None:
         return Side("–", "–", None, [])
-    mean = sum(point.average * point.n for point in points) / n
-    peak = max(point.maximum for point in points)
-    return Side(value_text(series.metric, mean), value_text(series.metric, peak), mean, points)
+    mean, peak = figures
+    return Side(value_text(series.metric, mean), value_text(series.metric, peak), mean, [])
+
+
+def _change(before: Side, after: Side) -> float | None:
+    if not before.mean or after.mean is None:
+        return None
+    return 100 * (after.mean - before.mean) / before.mean

@@ -20,7 +20,7 @@ from monitoring_app.services.markers import BACK, CUT_OVER
 
 STRIP_HOURS = 3
 STRIP_POINTS = 180
-MOST = 300
+MOST = 200  # points of a line: as many as can be told apart in half a page's width
 TABLE_ROWS = 12
 _KINDS = ("spark", "second", "third", "fourth")
 

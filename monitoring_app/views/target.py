@@ -55,7 +55,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         **_live_context(request, target, now),
         **_charts(target, request.GET.get("range", ""), request.GET.get("metric", ""), now),
-        **_sides(target, now),
+        **_sides(target, now, drawn="sides" in request.GET),
     }
     return render_page(request, "monitoring/target.html", context)
 
@@ -110,15 +110,15 @@ def _charts(target: Target, wanted: str, metric: str, now: datetime) -> dict[str
     }
 
 
-def _sides(target: Target, now: datetime) -> dict[str, Any]:
-    """As long before as after the cut-over, each pair in two charts of one scale."""
+def _sides(target: Target, now: datetime, *, drawn: bool) -> dict[str, Any]:
+    """As long before as after the cut-over; drawn, where asked for: each pair in two charts of one scale."""
     cut_over = cut_over_of(target.application)
     if cut_over is None:
         return {"comparison": None}
-    found = comparing.compare(target, cut_over, now)
+    found = comparing.compare(target, cut_over, now, with_points=drawn)
     return {
         "comparison": found,
-        "sides": [_two_charts(pair, found) for pair in found.pairs[:SIDE_BY_SIDE]],
+        "sides": [_two_charts(pair, found) for pair in found.pairs[:SIDE_BY_SIDE]] if drawn else [],
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import email
 import email.policy
 import html
+import logging
 import threading
 import time
 from email.message import EmailMessage
@@ -47,7 +48,8 @@ class MailCatcher:
     """An SMTP server and a page, both on the loopback interface."""
 
     def __init__(self, folder: Path, *, smtp_port: int, page_port: int) -> None:
-        self._folder = folder
+        # It tells of every connection; the demo's console is for what matters.
+        logging.getLogger("mail.log").setLevel(logging.WARNING)
         self._smtp = Controller(_Taker(folder), hostname=HOST, port=smtp_port, data_size_limit=LARGEST)
         self._page = _Server((HOST, page_port), _Pages)
         self._page.folder = folder

@@ -81,7 +81,8 @@ def recent(target: Target, since: datetime, until: datetime) -> dict[int, list[P
 def points(series: Series, since: datetime, until: datetime, most: int = 400) -> list[Point]:
     """For a chart: at most `most` points, each over an equal share of the time. Where nothing was measured is none."""
     share = max(1.0, (until - since).total_seconds() / most)
-    fitting = [step for step in _FINER if step.value <= share] or [Resolution.RAW]
+    # Half as many points as there may be are as good, and of a day a twentieth of the rows.
+    fitting = [step for step in _FINER if step.value <= 2 * share]
     return thinned(_read(series, fitting[-1], since, until), since, share, most)
 
 

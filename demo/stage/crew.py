@@ -18,7 +18,7 @@ from demo.stage.home import ROOT, Home
 HOST_NAME = "demo"  # of this machine, as the applications' rows name it: their steps go to the queue host.demo
 MOST_RESTARTS = 3
 WEB_THREADS = 8
-WORKER_PROCESSES = 2
+WORKER_PROCESSES = 3  # a long step of a run, one of another, and the monitor's rounds between them
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def show(request: HttpRequest) -> HttpResponse:
             return HttpResponseRedirect(reverse("mail_settings"))
     person = person_of(request)
     context: dict[str, Any] = {
-        "place": "mails",
+        "place": "account",
         "topics": topics,
         "address": person.email,
         "latest": sent.latest_of(person),

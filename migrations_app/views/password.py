@@ -35,5 +35,5 @@ def show(request: HttpRequest) -> HttpResponse:
             update_session_auth_hash(request, person)
             messages.success(request, "Your password is changed. Other browsers that were signed in as you are out.")
             return HttpResponseRedirect(reverse("password"))
-    context = {"place": "settings", "form": form, "resting": changes.resting(person)}
+    context = {"place": "account", "form": form, "resting": changes.resting(person)}
     return render_page(request, "password.html", context, status=status)

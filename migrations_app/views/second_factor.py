@@ -93,7 +93,7 @@ def _render(
     factor = second_factor.factor_of(person)
     begun = None if factor else second_factor.begun_enrolment(person)
     context = {
-        "place": "settings",
+        "place": "account",
         "factor": factor,
         "left": second_factor.recovery_codes_left(factor) if factor else 0,
         "begun": begun,

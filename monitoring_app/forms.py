@@ -66,21 +66,24 @@ class SilenceForm(Styled, forms.Form):
         return timedelta(minutes=int(self.cleaned_data["minutes"]))
 
 
+HEARS_OF: Final = ((Severity.WARNING.value, "All alerts"), (Severity.CRITICAL.value, "Critical alerts only"))
+
+
 class RecipientForm(Styled, forms.Form):
     """A person without an account who is told."""
 
     address = forms.EmailField(label="Mail address", max_length=254)
     name = forms.CharField(label="Name", max_length=100, required=False)
-    severity = forms.ChoiceField(
-        label="Hears of",
-        choices=[(Severity.WARNING, "All alerts"), (Severity.CRITICAL, "Critical alerts only")],
-        initial=Severity.WARNING,
-    )
+    severity = forms.ChoiceField(label="Hears of", choices=HEARS_OF, initial=Severity.WARNING)
     zone = forms.CharField(
         label="Time zone", initial="UTC", max_length=60, help_text="Times in mails, beside UTC: Asia/Tokyo."
     )
     digest = forms.BooleanField(label="Gets the daily verification", required=False, initial=True)
-    escalation = forms.BooleanField(label="Hears of what nobody took charge of", required=False)
+    escalation = forms.BooleanField(
+        label="Only of those that nobody took charge of",
+        required=False,
+        help_text="Not as an alert fires: later, once it has burned for as long as its rule says and nobody has it.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 from controlplane.mail.models import OutgoingMail
 from controlplane.refusals import FieldsRefused, ServiceRefused
 from controlplane.registry.models import Application
-from monitoring_app.forms import RecipientForm
+from monitoring_app.forms import HEARS_OF, RecipientForm
 from monitoring_app.models import Recipient, Target
 from monitoring_app.services import recipients
 from monitoring_app.services.permissions import changeable, people_who_change, visible_targets
@@ -107,6 +107,8 @@ def _page(request: HttpRequest, target: Target, form: RecipientForm, *, status: 
         "lines": _lines([target.application]).get(target.application_id, []),
         "people": people_who_change([target.application]).get(target.application_id, []),
         "form": form,
+        "severities": HEARS_OF,
+        "escalation_label": RecipientForm.base_fields["escalation"].label,
         **more,
     }
     return render_page(request, "monitoring/recipients_of.html", context, status=status)

@@ -120,6 +120,7 @@ def sections(row: Any, *, signed_in: tuple[str, ...], sees: tuple[str, ...], may
                 _of_target,
                 lambda w: {"do": "add", "address": "new@example.com", "severity": "warning", "zone": "UTC"},
             ),
+            change("target_recipients", "change what a recipient hears of", _of_target, _recipient("change")),
             change("target_recipients", "remove a recipient", _of_target, _recipient("remove")),
             change("alert_do", "take charge of an alert", _of_alert, lambda w: {"do": "acknowledge"}),
             change("alert_do", "give an alert back", _of_alert, lambda w: {"do": "give_back"}, owned),

@@ -216,6 +216,21 @@ def test_a_mail_that_failed_is_sent_again_by_ops_and_by_nobody_else(target: Targ
     assert OutgoingMail.objects.get(pk=mail.pk).state == MailState.WAITING
 
 
+def test_what_a_recipient_hears_of_is_changed_in_its_row(target: Target, who: make.People) -> None:
+    row = Recipient.objects.create(application=target.application, address="night@example.com", nonce="a" * 32)
+    client = as_(who.ops)
+    assert "all alerts, the daily verification" in text(client, "target_recipients", "yukyu")
+    address = reverse("target_recipients", args=["yukyu"])
+    typed = {"do": "change", "recipient": row.pk, "severity": "critical", "escalation": "on"}
+    assert client.post(address, typed).status_code == 302
+    row.refresh_from_db()
+    assert (row.severity, row.escalation, row.digest) == ("critical", True, False)
+    page = text(client, "target_recipients", "yukyu")
+    assert "only critical alerts that nobody took charge of" in page and "all alerts, the" not in page
+    assert "Save" not in text(as_(who.viewer), "target_recipients", "yukyu")
+    assert as_(who.viewer).post(address, typed).status_code == 403
+
+
 def test_strangers_see_nothing_of_it(target: Target, who: make.People) -> None:
     alert = firing(target)
     Recipient.objects.create(application=target.application, address="night@example.com", nonce="a" * 32)

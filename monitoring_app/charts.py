@@ -86,7 +86,7 @@ def sparkline(
     line: Line, over: Span, *, limits: Sequence[Limit] = (), marks: Sequence[Mark] = (), height: int = 72
 ) -> str:
     """A row of the limits' strip: line, limit, marks, the newest value as a dot. Words stand beside it."""
-    inner = _Area(6, height - 12)
+    inner = _Area(10, height - 16)  # above it: the words of a limit that lies high
     top = top_of([line], limits)
     parts = [
         *_gaps([line], over, inner),

@@ -10,6 +10,8 @@ import psycopg2
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from controlplane.people import changes
+from controlplane.people.models import AccountChange
 from controlplane.registry.models import Application
 from migrations_app.engine.back import change_queue
 from migrations_app.engine.target.target_url import parse_target_url
@@ -86,10 +88,12 @@ def make_scenes() -> list[Shot]:
         rehearsal=MigrationRun.objects.filter(application=first, kind="rehearsal").get(),
     )
     User.objects.get_by_natural_key("eve")
+    refused = _refused(scenes.back.application, who)
+    _resting(scenes.back.application, make.user("fumi"))
     night = at_night(
         burns=scenes.done.application, well=scenes.loading.application, silent=scenes.held.application, who=who
     )
-    return [*_shots(scenes), *_night_shots(night)]
+    return [*_shots(scenes), *_more_shots(scenes, refused), *_night_shots(night)]
 
 
 def _shots(at: Scenes) -> list[Shot]:
@@ -150,6 +154,19 @@ def _shots(at: Scenes) -> list[Shot]:
         Shot("13-admin-history", f"/admin/migrations_app/migrationrun/{at.gate.pk}/history/", person="boss"),
         Shot("13-admin-audit", "/admin/audit/auditevent/", person="boss"),
         Shot("13-admin-application", f"/admin/registry/application/{at.loading.application_id}/change/", person="boss"),
+    ]
+
+
+def _more_shots(at: Scenes, refused: MigrationPlan) -> list[Shot]:
+    """Accounts, what was refused, what is proved again."""
+    again = "summary:has-text('Prove it again')"
+    return [
+        Shot("04-plan-refused", f"/plans/{refused.pk}/"),
+        Shot("05-result-again", f"/runs/{at.gate.pk}/checklist/V08/", person="chika", open=(again,)),
+        Shot("10-application-people-rests", f"/applications/{at.back.application.name}/people/", person="boss"),
+        Shot("16-password", "/settings/password/"),
+        Shot("16-password-rests", "/settings/password/", person="fumi"),
+        Shot("16-second-factor", "/settings/second-factor/"),
     ]
 
 
@@ -357,6 +374,27 @@ def _rolled_back(of: Application, who: make.People) -> MigrationRun:
     MigrationRun.objects.filter(pk=run.pk).update(state=RunState.ROLLED_BACK, finished_at=now, up_since=now)
     issue_certificate(run_id=run.pk, now=now)
     return run
+
+
+def _refused(of: Application, who: make.People) -> MigrationPlan:
+    """The way back taken, the source was mended: a choice of the first revision names a column that is gone."""
+    stale = "VALUE_DOES_NOT_FIT@shifts.minutes"
+    plan = make.plan(
+        of,
+        who.second_lead,
+        state=PlanState.REFUSED,
+        choices={stale: "skip_rows", "NAIVE_AS_UTC": "utc"},
+        error_code="UNKNOWN_PLACE",
+        error_message=f"The choice {stale!r} names no table or column of the source.",
+    )
+    MigrationPlan.objects.filter(pk=plan.pk).update(document=None, digest="")  # a refused one has none
+    return plan
+
+
+def _resting(of: Application, person: User) -> None:
+    """Somebody whose password was set by the administrator a moment ago."""
+    make.member(of, person, "qa")
+    changes.note(person=person, what=AccountChange.What.PASSWORD, by="boss")
 
 
 def _draft(of: Application, who: make.People) -> MigrationRun:

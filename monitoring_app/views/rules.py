@@ -14,9 +14,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 from controlplane.refusals import FieldsRefused, ServiceRefused
 from monitoring_app import charts
 from monitoring_app.forms import RuleForm
+from monitoring_app.metrics import Unit
 from monitoring_app.models import AlertRule, Series, Target
 from monitoring_app.services import rules
-from monitoring_app.services.amounts import series_title, value_text
+from monitoring_app.services.amounts import metric_of, series_title, value_text
 from monitoring_app.services.markers import cut_over_of
 from monitoring_app.views import pictures
 from monitoring_app.views.common import page, person_of, refused, render_page, target_frame, target_of
@@ -29,7 +30,7 @@ SHOWN = 12
 @require_GET
 def show(request: HttpRequest, name: str) -> HttpResponse:
     target = target_of(request, name)
-    rows = list(target.rules.order_by("-enabled", "-severity", "title"))
+    rows = list(target.rules.order_by("-enabled", "severity", "title"))
     lines = [{"rule": row, "limit": _limit(row), "clears": value_text(row.metric, row.clear_threshold)} for row in rows]
     context = {
         **target_frame(request, target, "rules"),
@@ -86,6 +87,8 @@ def _version(request: HttpRequest, rule: AlertRule) -> int:
 
 
 def _limit(rule: AlertRule) -> str:
+    if metric_of(rule.metric).unit == Unit.STATE:
+        return f"when {'no' if rule.below else 'yes'}"
     return f"{'under' if rule.below else 'over'} {value_text(rule.metric, rule.threshold)}"
 
 

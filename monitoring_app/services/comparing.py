@@ -9,16 +9,15 @@ from typing import Final
 from django.db.models import BooleanField, Case, F, Max, Sum, Value, When
 
 from monitoring_app.models import Resolution, Sample, Series, Target
-from monitoring_app.services import samples
+from monitoring_app.services import drawing, samples
 from monitoring_app.services.amounts import series_title, value_text
 from monitoring_app.services.boards import is_wanted
+from monitoring_app.services.drawing import KEPT
 
 LONGEST: Final = timedelta(days=1)
 METRICS: Final = ("endpoint_time", "error_rate", "requests", "query_time")
 _MOST = 24
-# A little less than samples are kept (services/rollup.py).
-_RAW_KEPT: Final = timedelta(hours=47)
-_FINE_KEPT: Final = timedelta(days=29)
+_LONG: Final = timedelta(hours=3)  # of both sides together
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,12 @@ def compare(target: Target, cut_over: datetime, now: datetime, *, with_points: b
     wanted = sorted((row for row in rows if is_wanted(target, row)), key=lambda row: order[row.metric])[:_MOST]
     figures = _figures(wanted, since, cut_over, until, now)
     pairs = []
+    earlier = drawing.points_of(wanted, since, cut_over, most=120) if with_points else {}
+    later = drawing.points_of(wanted, cut_over, until, most=120) if with_points else {}
     for row in wanted:
         before, after = (_side(row, figures.get((row.pk, late))) for late in (False, True))
         if with_points:
-            before = replace(before, points=samples.points(row, since, cut_over, most=120))
-            after = replace(after, points=samples.points(row, cut_over, until, most=120))
+            before, after = replace(before, points=earlier[row.pk]), replace(after, points=later[row.pk])
         if before.mean is not None or after.mean is not None:
             pairs.append(Pair(row, series_title(row.metric, row.labels), before, after, _change(before, after)))
     return Comparison(since, cut_over, until, pairs)
@@ -83,10 +83,29 @@ def compare(target: Target, cut_over: datetime, now: datetime, *, with_points: b
 def _figures(
     rows: list[Series], since: datetime, cut_over: datetime, until: datetime, now: datetime
 ) -> dict[tuple[int, bool], tuple[float, float]]:
-    """(mean, highest) by series and side, with one query. Of the finest samples that are kept for all of that time."""
+    """(mean, highest) by series and side. Of the finest samples that are kept for all of that time; of a long one, of
+    five minutes each, as they are rolled up: raw ones only where there are none of those yet."""
     age = now - since
-    resolution = Resolution.RAW if age < _RAW_KEPT else Resolution.FIVE_MINUTES if age < _FINE_KEPT else Resolution.HOUR
+    if age >= KEPT[Resolution.FIVE_MINUTES]:
+        return _sums(rows, Resolution.HOUR, since, cut_over, until)
+    if until - since < _LONG:
+        return _sums(rows, Resolution.RAW, since, cut_over, until)
+    found = _sums(rows, Resolution.FIVE_MINUTES, since, cut_over, until)
+    if age < KEPT[Resolution.RAW]:
+        left = [row for row in rows if (row.pk, False) not in found or (row.pk, True) not in found]
+        found |= _sums(left, Resolution.RAW, since, cut_over, until)
+    return found
+
+
+def _sums(
+    rows: list[Series], resolution: Resolution, since: datetime, cut_over: datetime, until: datetime
+) -> dict[tuple[int, bool], tuple[float, float]]:
+    """With one query. A sample over the cut-over would tell of both sides: it counts for none."""
+    if not rows:
+        return {}
     found = Sample.objects.filter(series__in=rows, resolution=resolution, at__gte=since, at__lt=until)
+    if resolution:
+        found = found.exclude(at__gt=cut_over - timedelta(seconds=resolution.value), at__lt=cut_over)
     after = Case(When(at__gte=cut_over, then=Value(True)), default=Value(False), output_field=BooleanField())
     sums = found.annotate(after=after).values("series_id", "after").order_by()
     totals = sums.annotate(total=Sum(F("average") * F("n")), count=Sum("n"), highest=Max("maximum"))

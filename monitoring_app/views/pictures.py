@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,8 +12,8 @@ from django.utils.safestring import SafeString, mark_safe
 from controlplane.pages.words import moment_text
 from monitoring_app import charts
 from monitoring_app.metrics import Unit
-from monitoring_app.models import AlertRule, Marker, Resolution, Sample, Series, Target
-from monitoring_app.services import samples
+from monitoring_app.models import AlertRule, Marker, Series, Target
+from monitoring_app.services import drawing, samples
 from monitoring_app.services.amounts import amount_text, metric_of, series_title, value_text
 from monitoring_app.services.boards import Board, Reading, is_wanted
 from monitoring_app.services.markers import BACK, CUT_OVER
@@ -54,10 +54,10 @@ class Chart:
 
 
 def strips(boards: Sequence[Board], now: datetime, *, height: int = 72) -> dict[int, list[StripRow]]:
-    """The strip of each board by its target, with two queries for all."""
+    """The strip of each board by its target, with the same queries for all."""
     since = now - timedelta(hours=STRIP_HOURS)
-    shown = [reading.series.pk for board in boards for reading in board.limits if reading.series is not None]
-    found = traces(shown, since, now)
+    shown = [reading.series for board in boards for reading in board.limits if reading.series is not None]
+    found = drawing.points_of(shown, since, now, most=STRIP_POINTS)
     marks = marks_of([board.target for board in boards], since, now)
     return {
         board.target.pk: [
@@ -66,17 +66,6 @@ def strips(boards: Sequence[Board], now: datetime, *, height: int = 72) -> dict[
         ]
         for board in boards
     }
-
-
-def traces(series: Iterable[int], since: datetime, until: datetime) -> dict[int, list[samples.Point]]:
-    """Raw points of several series, thinned, with one query. since: within the 48 hours of raw samples."""
-    rows: dict[int, list[samples.Point]] = {}
-    found = Sample.objects.filter(series__in=list(series), resolution=Resolution.RAW, at__gte=since, at__lt=until)
-    fields = ("series_id", "at", "minimum", "average", "maximum", "n", "events")
-    for pk, *values in found.order_by("series", "at").values_list(*fields):
-        rows.setdefault(pk, []).append(samples.Point(*values))
-    share = (until - since).total_seconds() / STRIP_POINTS
-    return {pk: samples.thinned(points, since, share, STRIP_POINTS) for pk, points in rows.items()}
 
 
 def marks_of(targets: Iterable[Target], since: datetime, until: datetime) -> dict[int, list[charts.Mark]]:
@@ -100,14 +89,33 @@ def chart_of(
     *,
     marks: Sequence[charts.Mark],
     rules: Sequence[AlertRule],
-    height: int = 190,
-    top: float | None = None,
 ) -> Chart:
-    """All series of one metric in one picture, the four with the highest newest values first."""
-    shown = sorted((row for row in rows if is_wanted(target, row)), key=lambda row: -(row.last_value or 0))
-    points = [samples.points(row, since, until, most=MOST) for row in shown[: len(_KINDS)]]
-    rule = next((rule for rule in rules if rule.metric == metric and rule.enabled), None)
-    return draw(metric, shown, points, since, until, marks=marks, rule=rule, height=height, top=top)
+    """All series of one metric in one picture."""
+    return charts_of(target, {metric: rows}, since, until, marks=marks, rules=rules)[0]
+
+
+def charts_of(
+    target: Target,
+    metrics: Mapping[str, Sequence[Series]],
+    since: datetime,
+    until: datetime,
+    *,
+    marks: Sequence[charts.Mark],
+    rules: Sequence[AlertRule],
+) -> list[Chart]:
+    """A picture for each metric, of the four series with the highest newest values; their points read together."""
+    shown = {
+        metric: sorted((row for row in rows if is_wanted(target, row)), key=lambda row: -(row.last_value or 0))
+        for metric, rows in metrics.items()
+    }
+    drawn = {metric: rows[: len(_KINDS)] for metric, rows in shown.items()}
+    found = drawing.points_of([row for rows in drawn.values() for row in rows], since, until, most=MOST)
+    by_metric = {rule.metric: rule for rule in reversed(rules) if rule.enabled}
+    return [
+        draw(metric, rows, [found[row.pk] for row in drawn[metric]], since, until, marks=marks,
+             rule=by_metric.get(metric))
+        for metric, rows in shown.items()
+    ]  # fmt: skip
 
 
 def draw(

@@ -99,7 +99,8 @@ def _charts(target: Target, wanted: str, metric: str, now: datetime) -> dict[str
     rules = list(target.rules.all())
     marks = pictures.marks_of([target], since, now).get(target.application_id, [])
     shown = [metric] if metric in rows else [name for name in CHARTS if name in rows]
-    drawn = [pictures.chart_of(target, name, rows[name], since, now, marks=marks, rules=rules) for name in shown]
+    wanted_rows = {name: rows[name] for name in shown}
+    drawn = pictures.charts_of(target, wanted_rows, since, now, marks=marks, rules=rules)
     return {
         "charts": drawn,
         "chosen": chosen,

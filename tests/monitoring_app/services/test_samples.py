@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db.models import Count
+from django.utils import timezone
 
 from monitoring_app.models import Resolution, Sample, Series, Target
 from monitoring_app.probes.measurement import Measurement
-from monitoring_app.services import rollup, samples
+from monitoring_app.services import drawing, rollup, samples
 from monitoring_app.services.rollup import roll_up
 from monitoring_app.services.samples import Point, points, store, window
 from tests import factories as make
@@ -230,3 +231,32 @@ def test_marking_a_part_unknown_leaves_the_other_part_alone(target: Target) -> N
         "pool_used": ("unknown", "no target yet"),
         "endpoint_up": ("full", ""),
     }
+
+
+@pytest.mark.parametrize("hours", [2, 24, 24 * 6])
+def test_points_that_the_database_joins_are_those_that_are_joined_one_by_one(target: Target, hours: int) -> None:
+    """With what is not rolled up yet, of a series that began late and one that fell silent."""
+    now = timezone.now().replace(microsecond=0)
+    since = now - timedelta(hours=hours)
+    rows = [
+        fill(target, since, now, 60),
+        _filled(target, now - timedelta(hours=hours / 3), now, volume="late"),
+        _filled(target, since, now - timedelta(hours=hours / 2), volume="silent"),
+    ]
+    roll_up(now=now - timedelta(minutes=50))
+    found = drawing.points_of(rows, since, now, most=100)
+    for row in rows:
+        slow, quick = points(row, since, now, most=100), found[row.pk]
+        assert [(p.at, p.minimum, p.maximum, p.n, p.events) for p in quick] == [
+            (p.at, p.minimum, p.maximum, p.n, p.events) for p in slow
+        ]
+        assert [p.average for p in quick] == pytest.approx([p.average for p in slow])
+
+
+def _filled(target: Target, since: datetime, until: datetime, **labels: str) -> Series:
+    series = put(target, 0.0, since, **labels)
+    moments = [since + timedelta(minutes=place) for place in range(1, int((until - since).total_seconds() / 60))]
+    Sample.objects.bulk_create(
+        [Sample(series=series, at=at, minimum=i, average=i, maximum=i, events=1) for i, at in enumerate(moments)], 500
+    )
+    return series

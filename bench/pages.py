@@ -1,4 +1,4 @@
-"""Server time of every page, with 200 runs and 100,000 audit events: `python -m bench.pages`.
+"""Server time of every page, with 200 runs, 100,000 audit events and six watched applications: `python -m bench.pages`.
 
 A private control database is filled, every page is asked for as each of several people, and the table says the median
 and the slowest of the rounds, in ms of wall-clock and of CPU time, with the number of queries. Exit status 1 where a
@@ -44,7 +44,10 @@ def main() -> int:
 
     who, run = fill(runs=options.runs, events=options.events, say=_say)
     timings = [
-        _measure(page, name, getattr(who, name), options.rounds) for name in PEOPLE for page in _pages(run, name)
+        _measure(page, name, getattr(who, name), options.rounds)
+        for name in PEOPLE
+        for page in _pages(run, name)
+        if options.only in page
     ]
     print(_table(timings))
     slow = [row for row in timings if (row.median_ms if options.postgresql else row.cpu_ms) > options.limit]
@@ -58,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--events", type=int, default=100_000, help="of the audit trail")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", default="", metavar="PART", help="of an address; all pages without it")
     parser.add_argument("--limit", type=float, default=LIMIT_MS, metavar="MS")
     parser.add_argument("--postgresql", action="store_true", help="the control database is PostgreSQL, not SQLite")
     return parser.parse_args()
@@ -86,10 +90,17 @@ def _pages(run: Any, person: str) -> list[str]:
     from tests.migrations_app.views import addresses
 
     if person != "boss":
-        return [*addresses.of_everyone(), *addresses.of_run(run), "/audit/?family=run", "/audit/?actor=ana"]
+        watched = addresses.of_watching(run.application.name, _alert_of(run))
+        return [*addresses.of_everyone(), *addresses.of_run(run), *watched, "/audit/?family=run", "/audit/?actor=ana"]
     lists = (f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist" for model in admin.site._registry)
     change = reverse("admin:migrations_app_migrationrun_change", args=[run.pk])
     return ["/", "/audit/", "/admin/", change, *(reverse(name) for name in lists)]
+
+
+def _alert_of(run: Any) -> int:
+    from monitoring_app.models import Alert
+
+    return int(Alert.objects.filter(rule__target__application=run.application).earliest("pk").pk)
 
 
 def _measure(page: str, name: str, person: Any, rounds: int) -> Timing:

@@ -13,9 +13,19 @@ from controlplane.audit.trail import as_mapping
 from controlplane.registry.models import Application
 from migrations_app.models import MigrationRun
 from migrations_app.models.states import PlanState, RunKind, RunState
+from monitoring_app.models import Sample, Series
+from monitoring_app.services import markers, samples
 from tests import factories as make
+from tests import scenes_monitoring as night
 
 BATCH = 2_000
+WATCHED = 6
+# Of the first target: as many series of each metric as an application with some volumes and endpoints has.
+SERIES = {
+    "query_time": 1, "endpoint_time": 6, "pool_used": 1, "error_rate": 1, "requests": 1, "disk_used": 4,
+    "replication_lag": 2, "database_size": 1, "connections": 6, "transaction_age": 1, "cache_hits": 1,
+}  # fmt: skip
+LABELS = {"endpoint_time": "endpoint", "disk_used": "volume", "replication_lag": "replica", "connections": "state"}
 Say = Callable[[str], None]
 
 
@@ -36,6 +46,9 @@ def fill(*, runs: int, events: int, say: Say) -> tuple[make.People, MigrationRun
     make.load_progress(make.reach(run, "load", signers={"lead": who.lead, "ops": who.ops, "qa": who.qa}))
     make.verified(run)
     make.reality(run, up=False)
+    say(f"watching {WATCHED} applications")
+    for application in applications[:WATCHED]:
+        _watched(application, days=7 if application == first else 0)
     say(f"making {events:,} audit events")
     _long_trail(events, [application.name for application in applications])
     return who, MigrationRun.objects.get(pk=run.pk)
@@ -46,6 +59,41 @@ def _another(name: str, who: make.People) -> Application:
     for person, role in ((who.lead, "lead"), (who.ops, "ops"), (who.qa, "qa"), (who.viewer, "viewer")):
         make.member(of, person, role)
     return of
+
+
+def _watched(application: Application, *, days: int) -> None:
+    """Three hours of samples; of the first application a day of raw ones, and `days` of those that are rolled up."""
+    volumes = [{"name": f"disk_used-{number}", "path": f"/srv/{number}"} for number in range(SERIES["disk_used"])]
+    replicas = [f"replication_lag-{number}" for number in range(SERIES["replication_lag"])]
+    target = night.watched(application, volumes=volumes, replicas=replicas)
+    names = [f"endpoint_time-{number}" for number in range(SERIES["endpoint_time"])]
+    endpoints = [{"name": name, "process": "web", "path": f"/api/{name}"} for name in names]
+    Application.objects.filter(pk=application.pk).update(endpoints=endpoints)
+    markers.mark(
+        application=application, kind=markers.CUT_OVER, at=timezone.now() - timedelta(hours=11), text="run 1 switched"
+    )
+    for metric, count in SERIES.items():
+        for number in range(count):
+            labels = {LABELS[metric]: f"{metric}-{number}"} if metric in LABELS else {}
+            series = night.measured(
+                target, metric, lambda ago: 40 + ago % 7, hours=24 if days else 3, step=15, events=300, **labels
+            )
+            _rolled_up(series, days)
+    night.rounds(target)
+    night.burning(target, "query-time", Series.objects.get(target=target, metric="query_time"), minutes=9,
+                  value=612, peak=688)  # fmt: skip
+
+
+def _rolled_up(series: Series, days: int) -> None:
+    """Five minutes and hours, as far as they are due."""
+    now, rows = timezone.now(), []
+    for seconds in (300, 3600):
+        began = samples.floor(now - timedelta(days=days), seconds)
+        until = samples.floor(now, seconds)
+        for place in range(int((until - began).total_seconds() / seconds) if days else 0):
+            at = began + place * timedelta(seconds=seconds)
+            rows.append(Sample(series=series, resolution=seconds, at=at, minimum=40, average=44, maximum=49, n=20))
+    Sample.objects.bulk_create(rows, batch_size=BATCH)
 
 
 def _in_use(run: MigrationRun, application: Application, who: make.People) -> None:

@@ -20,6 +20,7 @@ OF_A_RUN = (
     "run_audit",
     "run_certificate",
 )
+OF_A_TARGET = ("live", "queries", "advice", "daily", "rules", "settings", "recipients")
 
 
 def of_everyone() -> list[str]:
@@ -52,6 +53,19 @@ def of_run(run: MigrationRun) -> list[str]:
         reverse("application_people", args=[run.application.name]),
         *(reverse("application_change", args=[run.application.name, section]) for section in SECTIONS),
         reverse("plan_new", args=[run.application.name]),
+    ]
+
+
+def of_watching(name: str, alert: int) -> list[str]:
+    """Those of monitoring: an application that is watched, and one of its alerts."""
+    depth = reverse("target", args=[name])
+    return [
+        *(reverse(page) for page in ("health", "alerts", "silences", "recipients", "alert_mails")),
+        *(f"{depth}{asked}" for asked in ("", "?range=24h", "?range=7d", "?sides=1", "?metric=query_time")),
+        *(reverse(f"target_{page}", args=[name]) for page in OF_A_TARGET),
+        reverse("target_rule", args=[name, "query-time"]),
+        reverse("silence_new", args=[name]),
+        reverse("alert", args=[alert]),
     ]
 
 

@@ -101,3 +101,10 @@ class MarkerAdmin(WatchedAdmin):
     list_display = ("at", "application", "kind", "text", "about")
     list_filter = ("kind",)
     list_select_related = ("application",)
+
+
+@admin.register(models.Maintenance)
+class MaintenanceAdmin(WatchedAdmin):
+    list_display = ("asked_at", "target", "state", "asked_by", "began_at", "ended_at", "done", "tables")
+    list_filter = ("state",)
+    list_select_related = ("target__application",)

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import F, FloatField, Func, IntegerField, Max, Min, Sum
+from django.db import connection
 from django.utils import timezone
 
-from monitoring_app.models import Resolution, Sample, Series
+from monitoring_app.models import Resolution, Series
 from monitoring_app.services import samples
 from monitoring_app.services.samples import Point
 
@@ -25,31 +25,15 @@ KEPT: Final = {
 }
 
 
-class Epoch(Func):
-    """Seconds since 1970 of a time, in whole ones where the database is SQLite."""
-
-    output_field = FloatField()
-    template = "extract(epoch FROM %(expressions)s)"
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        found: tuple[str, Any] = self.as_sql(
-            compiler, connection, template="CAST(strftime('%%%%s', %(expressions)s) AS INTEGER)", **context
-        )
-        return found
-
-
-class Share(Func):
-    """The number of the share of the time that a row lies in. begin: since 1970; share: its length; both in seconds."""
-
-    output_field = IntegerField()
-    template = "CAST(floor((extract(epoch FROM %(expressions)s) - %(begin)s) / %(share)s) AS integer)"
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
-        seconds = "CAST(strftime('%%%%s', %(expressions)s) AS INTEGER)"
-        found: tuple[str, Any] = self.as_sql(
-            compiler, connection, template=f"CAST(({seconds} - %(begin)s) / %(share)s AS INTEGER)", **context
-        )
-        return found
+# Seconds since 1970 of a row; whole ones where the database is SQLite, which keeps times as text in UTC.
+_EPOCH: Final = {"postgresql": "extract(epoch FROM at)", "sqlite": "CAST(strftime('%%s', at) AS INTEGER)"}
+_JOINED: Final = """
+SELECT series_id, min({epoch}), max({epoch}), min(minimum), sum(average * n) / sum(n), max(maximum), sum(n), sum(events)
+  FROM monitoring_app_sample
+ WHERE series_id IN ({series}) AND resolution = %s AND at >= %s AND at < %s
+ GROUP BY series_id, CAST(floor(({epoch} - %s) / %s) AS integer)
+ ORDER BY 1, 2
+"""
 
 
 def points_of(series: Iterable[Series], since: datetime, until: datetime, *, most: int = 400) -> dict[int, list[Point]]:
@@ -62,6 +46,8 @@ def points_of(series: Iterable[Series], since: datetime, until: datetime, *, mos
         return {pk: samples.points(row, since, until, most=most) for pk, row in rows.items()}
     found: dict[int, list[Point]] = {pk: [] for pk in rows}
     _collect(found, list(rows), chosen, since, since, until, share)
+    if chosen == Resolution.RAW:
+        return found
     return {pk: samples.thinned(points, since, share, most) for pk, points in found.items()}
 
 
@@ -77,18 +63,10 @@ def _collect(
     """Rows of a resolution from `begin` on, then what is not rolled up yet from finer ones."""
     if not series or begin >= until:
         return
-    rows = Sample.objects.filter(series__in=series, resolution=resolution, at__gte=begin, at__lt=until).order_by()
-    place = Share("at", begin=repr(since.timestamp()), share=repr(share))
-    grouped = rows.annotate(place=place).values("series_id", "place")
-    sums = grouped.annotate(
-        first=Min(Epoch("at")), last=Max(Epoch("at")), low=Min("minimum"), high=Max("maximum"), count=Sum("n"),
-        total=Sum(F("average") * F("n"), output_field=FloatField()), happened=Sum("events"),
-    )  # fmt: skip
     ends: dict[int, float] = {}
-    fields = ("series_id", "first", "last", "low", "high", "count", "total", "happened")
-    for pk, first, last, low, high, count, total, happened in sums.values_list(*fields).order_by("series_id", "place"):
+    for pk, first, last, low, average, high, count, events in _joined(series, resolution, begin, since, until, share):
         at = max(since, datetime.fromtimestamp(float(first), UTC))
-        found[pk].append(Point(at, low, total / count, high, count, happened))
+        found[pk].append(Point(at, low, average, high, int(count), events))
         ends[pk] = float(last)
     if resolution == Resolution.RAW:
         return
@@ -100,3 +78,15 @@ def _collect(
         together.setdefault(end, []).append(pk)
     for end, some in together.items():
         _collect(found, some, finer, end, since, until, share)
+
+
+def _joined(
+    series: list[int], resolution: Resolution, begin: datetime, since: datetime, until: datetime, share: float
+) -> list[tuple[Any, ...]]:
+    """(series, first, last, least, mean, most, n, events) of each share in which there is something."""
+    sql = _JOINED.format(epoch=_EPOCH[connection.vendor], series=", ".join(["%s"] * len(series)))
+    times = [connection.ops.adapt_datetimefield_value(moment) for moment in (begin, until)]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*series, int(resolution), *times, since.timestamp(), share])
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

@@ -19,8 +19,8 @@ from monitoring_app.services.boards import Board, Reading, is_wanted
 from monitoring_app.services.markers import BACK, CUT_OVER
 
 STRIP_HOURS = 3
-STRIP_POINTS = 180
-MOST = 200  # points of a line: as many as can be told apart in half a page's width
+STRIP_POINTS = 120
+MOST = 150  # points of a line: as many as can be told apart in half a page's width
 TABLE_ROWS = 12
 _KINDS = ("spark", "second", "third", "fourth")
 

@@ -36,7 +36,9 @@ def test_interval_shows_what_the_lifetime_mean_hides(target_url: str, watcher_ur
 def test_no_statement_in_the_interval_is_zero_of_zero_calls(target_url: str, watcher_url: str) -> None:
     round_ = measure(watcher_url, measure(watcher_url).memory)
     mean = one(round_, "query_mean")
-    assert (mean.value, mean.count, mean.note) == (0.0, 0, "no statement ended in the interval")
+    assert (mean.value, mean.count) == (0.0, 0)
+    # Other tests' statements on the same server may push entries out meanwhile, which is said instead.
+    assert mean.note == "no statement ended in the interval" or "evicted in the interval" in mean.note
 
 
 def test_no_value_of_a_statement_is_kept_or_shown(target_url: str, watcher_url: str) -> None:

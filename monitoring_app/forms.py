@@ -252,8 +252,11 @@ class TargetForm(Styled, forms.Form):
 
     def clean_prometheus_url(self) -> str:
         url = str(self.cleaned_data["prometheus_url"]).strip()
-        if url and not url.startswith(("http://", "https://")):
-            raise forms.ValidationError("It must begin with http:// or https://.")
+        if url and not url.startswith("http://"):
+            raise forms.ValidationError("It must begin with http://.")
+        if "@" in url.partition("//")[2].partition("/")[0]:
+            # The page shows the address to every member.
+            raise forms.ValidationError("It must have no name or password in it.")
         return url
 
     def values(self) -> dict[str, Any]:

@@ -10,13 +10,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
-from controlplane.refusals import ServiceRefused
 from migrations_app.models import MigrationRun, RunStep
 from migrations_app.models.states import RUN_FINISHED, RunKind, RunState, StepState
 from migrations_app.steps.base import AlertsSeen
-from monitoring_app.services import burning, markers, silences, targets
+from monitoring_app.services import burning, markers, rules, silences, targets
 
 logger = logging.getLogger("causeway.monitoring")
 
@@ -73,7 +72,7 @@ def _say(run: MigrationRun, what: Callable[[], None]) -> None:
     try:
         with transaction.atomic():
             what()
-    except (ServiceRefused, ValueError, DatabaseError):
+    except Exception:  # whatever fails there, an application that is down must come up again; the log has it
         logger.exception("monitoring did not hear of run %s", run.pk)
 
 
@@ -104,8 +103,10 @@ def _mark(run: MigrationRun, kind: str, at: datetime, text: str) -> None:
 def _crossed(run: MigrationRun, at: datetime) -> None:
     _mark(run, markers.CUT_OVER, at, f"Run {run.pk} pointed the application at PostgreSQL")
     targets.keep_frozen_copy(application=run.application, path=run.application.source_path)
+    rules.follow_database(application=run.application, on_postgresql=True)
 
 
 def _went_back(run: MigrationRun, at: datetime) -> None:
     _mark(run, markers.BACK, at, f"Run {run.pk} pointed the application back at SQLite")
     targets.keep_frozen_copy(application=run.application, path="")
+    rules.follow_database(application=run.application, on_postgresql=False)

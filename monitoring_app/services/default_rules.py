@@ -13,6 +13,8 @@ HOUR: Final = 3600
 DAY: Final = 24 * HOUR
 MB: Final = 1_000_000
 POSTGRESQL_DOWN: Final = "postgresql-down"
+WRONG_DATABASE: Final = "wrong-database"
+BEFORE_CUT_OVER: Final = "Off until the cut-over, which switches it on: before it, the application is on SQLite."
 _NOT_BUILT: Final = "Causeway makes no backups of the new database yet, so there is nothing to measure."
 
 _CRITICAL: Final[dict[str, Any]] = {"severity": "critical"}
@@ -83,6 +85,9 @@ DEFAULTS: Final[tuple[dict[str, Any], ...]] = (
         "threshold": 1,
         "clear_threshold": 1,
         "for_seconds": 30,
+        # A server that refuses the monitor's role is neither up nor down, and every number of it is missing.
+        "no_data": "alert",
+        "no_data_seconds": 3 * MINUTE,
         **_CRITICAL,
         "first_thing": "Is the server's process running? Its own log says why it stopped. Other alerts wait meanwhile.",
     },
@@ -98,7 +103,7 @@ DEFAULTS: Final[tuple[dict[str, Any], ...]] = (
         "first_thing": "Is the application's process running? Its log says why it stopped.",
     },
     {
-        "code": "wrong-database",
+        "code": WRONG_DATABASE,
         "title": "The application is not on PostgreSQL",
         "metric": "application_on_postgresql",
         "below": True,
@@ -106,7 +111,7 @@ DEFAULTS: Final[tuple[dict[str, Any], ...]] = (
         "clear_threshold": 1,
         "for_seconds": MINUTE,
         "enabled": False,
-        "why_off": "Switch it on after the cut-over: before it, the application is on SQLite and should be.",
+        "why_off": BEFORE_CUT_OVER,
         **_CRITICAL,
         "first_thing": "Stop its writes: what it writes to SQLite now is missing in PostgreSQL.",
     },

@@ -13,10 +13,11 @@ from django.db import transaction
 
 from controlplane.audit.trail import record
 from controlplane.refusals import FieldsRefused, Stale
+from controlplane.registry.models import Application
 from monitoring_app import rules as pure
 from monitoring_app.models import AlertRule, NoData, Resolution, Series, Target
 from monitoring_app.services import samples
-from monitoring_app.services.default_rules import DEFAULTS
+from monitoring_app.services.default_rules import BEFORE_CUT_OVER, DEFAULTS, WRONG_DATABASE
 from monitoring_app.services.permissions import require_change
 
 CHANGEABLE = (
@@ -69,6 +70,28 @@ def install_defaults(target: Target) -> None:
     """The target's own copy of every default rule that it doesn't have; what people changed stays."""
     have = set(AlertRule.objects.filter(target=target).values_list("code", flat=True))
     AlertRule.objects.bulk_create(AlertRule(target=target, **one) for one in DEFAULTS if one["code"] not in have)
+
+
+def follow_database(*, application: Application, on_postgresql: bool) -> None:
+    """A switch turns the rule that the application be on PostgreSQL on, one back turns it off. What a person switched
+    off for a reason of theirs stays off. Nothing happens where the application is not under watch."""
+    rows = AlertRule.objects.filter(target__application=application, code=WRONG_DATABASE, enabled=not on_postgresql)
+    if on_postgresql:
+        rows = rows.filter(why_off=BEFORE_CUT_OVER)
+    with transaction.atomic():
+        row = rows.select_for_update(of=("self",)).first()
+        if row is None:
+            return
+        row.enabled, row.why_off = on_postgresql, "" if on_postgresql else BEFORE_CUT_OVER
+        row.version += 1
+        row.save(update_fields=["enabled", "why_off", "version"])
+        record(
+            action="rule.changed",
+            actor="system",
+            obj=row,
+            application=application.name,
+            payload={"rule": row.code, "before": {"enabled": not on_postgresql}, "after": {"enabled": on_postgresql}},
+        )
 
 
 def change(*, rule: AlertRule, values: Mapping[str, Any], actor: User) -> AlertRule:

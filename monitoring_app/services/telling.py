@@ -16,7 +16,7 @@ from django.db.models import Q
 from controlplane import doorbell
 from controlplane.mail.models import OutgoingMail
 from controlplane.mail.outbox import SEND, put_mail
-from monitoring_app.models import Alert, AlertState, Silence, Target, Verification
+from monitoring_app.models import Alert, AlertKind, AlertState, Silence, Target, Verification
 from monitoring_app.services import people, wording
 from monitoring_app.services.alerts import release, write_event
 from monitoring_app.services.default_rules import POSTGRESQL_DOWN
@@ -166,7 +166,8 @@ def _silenced(alert: Alert, silences: Iterable[Silence]) -> bool:
 
 
 def _down(target: Target) -> _Down | None:
-    rows = Alert.objects.filter(rule__target=target, rule__code=POSTGRESQL_DOWN)
+    # Not to know whether it is down explains nothing: the monitor's own password may be the trouble.
+    rows = Alert.objects.filter(rule__target=target, rule__code=POSTGRESQL_DOWN, kind=AlertKind.VALUE)
     newest = rows.order_by("-began_at", "-pk").first()
     return None if newest is None else _Down(newest.resolved_at)
 

@@ -91,12 +91,21 @@ def test_the_switch_and_the_way_back_are_drawn_and_the_file_left_behind_is_known
     assert (marker.at, marker.about) == (at, f"run:{run.pk}")
     target.refresh_from_db()
     assert target.frozen_copy == stage.application.source_path
+    assert target.rules.get(code="wrong-database").enabled  # that it be on PostgreSQL is watched from here on
     run.refresh_from_db()
     step = RunStep(name="back_switch_configuration", state=StepState.SUCCEEDED, run=run)
     watching.step_ended(run=run, step=step, now=timezone.now())
     assert Marker.objects.filter(kind="back").count() == 1
     target.refresh_from_db()
     assert target.frozen_copy == ""
+    assert not target.rules.get(code="wrong-database").enabled
+
+
+def test_a_rule_that_a_person_switched_off_stays_off_at_the_switch(stage: Stage) -> None:
+    target = targets.watch(application=stage.application, actor="system")
+    target.rules.filter(code="wrong-database").update(why_off="it reads its archive from SQLite")
+    work(due(stage, "switch_configuration"), moments={"switched_at": timezone.now()})
+    assert not target.rules.get(code="wrong-database").enabled
 
 
 def test_a_switch_that_failed_is_no_switch(stage: Stage) -> None:
@@ -112,9 +121,12 @@ def test_a_rehearsal_says_nothing_to_monitoring(stage: Stage) -> None:
     assert not Marker.objects.exists() and not Silence.objects.exists()
 
 
-def test_monitoring_that_fails_never_stops_a_run(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [DatabaseError("gone"), RuntimeError("a fault of Causeway itself")])
+def test_monitoring_that_fails_never_stops_a_run(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def broken(**unheard: object) -> None:
-        raise DatabaseError("gone")
+        raise error
 
     monkeypatch.setattr("monitoring_app.services.silences.open_silence", broken)
     monkeypatch.setattr("monitoring_app.services.markers.mark", broken)

@@ -17,6 +17,7 @@ from controlplane.mail.models import MailPreference, MailState, MailTopic, Outgo
 from controlplane.mail.sending import send_due
 from controlplane.registry.models import Role
 from monitoring_app.models import Alert, AlertEvent, AlertState, Marker, Series, Target
+from monitoring_app.probes.measurement import Measurement
 from monitoring_app.services import alerts, silences
 from monitoring_app.services.evaluation import evaluate
 from tests.monitoring_app.arranged import at, live, measured, on_call, person, recipient, rule, value, watched
@@ -159,6 +160,23 @@ def test_that_the_monitor_itself_was_down_is_not_told_of_what_it_watches(
     Round.objects.create(target=None, part="evaluate", ended_at=at(15))
     live(target, "replication_lag", [None, 1e6, 1e6], start=7200, labels={"replica": "b"})
     assert subjects(box) == []
+
+
+def test_a_server_that_refuses_the_monitor_is_told_and_explains_nothing_else(
+    target: Target, ana: User, box: Postbox
+) -> None:
+    for second in range(0, 300, 15):
+        measured(
+            target,
+            second,
+            Measurement.unknown("postgresql_up", "the password is refused"),
+            value("endpoint_up", 0, {"endpoint": "health"}),
+        )
+        evaluate(now=at(second))
+    assert subjects(box) == [
+        "[CRITICAL] yukyu: An endpoint does not answer (health)",
+        "[CRITICAL] yukyu: No data: PostgreSQL answers",
+    ]
 
 
 def test_postgresql_down_holds_the_others_back(target: Target, ana: User, box: Postbox) -> None:

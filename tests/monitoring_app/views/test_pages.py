@@ -197,6 +197,15 @@ def test_the_monitors_address_is_kept_and_never_shown(target: Target, who: make.
     assert Target.objects.get(pk=target.pk).monitor_url.reveal() == url
 
 
+@pytest.mark.parametrize("url", ["https://127.0.0.1/metrics", "http://ana:geheim@127.0.0.1:8010/metrics"])
+def test_a_prometheus_address_that_cannot_be_asked_or_holds_a_password_is_refused(
+    target: Target, who: make.People, url: str
+) -> None:
+    answer = as_(who.ops).post(reverse("target_settings", args=["yukyu"]), {"enabled": "on", "prometheus_url": url})
+    assert answer.status_code == 400
+    assert Target.objects.get(pk=target.pk).prometheus == {}
+
+
 def test_a_volume_that_can_not_be_read_so_is_refused_at_its_field(target: Target, who: make.People) -> None:
     answer = as_(who.ops).post(reverse("target_settings", args=["yukyu"]), {"enabled": "on", "volumes": "data = srv"})
     assert answer.status_code == 400 and "must be absolute" in answer.content.decode()

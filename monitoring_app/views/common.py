@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -63,9 +63,13 @@ def tag_of(request: HttpRequest, stamp: str) -> str:
     return f'W/"{hashlib.sha256(seen.encode()).hexdigest()[:24]}"'
 
 
-def live_answer(request: HttpRequest, template: str, tag: str, context: Mapping[str, Any]) -> HttpResponse:
-    """The live part alone, as it is polled."""
-    shown = {**context, "etag": tag, "user": request.user, "now": timezone.now()}
+def live_answer(
+    request: HttpRequest, template: str, tag: str, context: Callable[[], Mapping[str, Any]]
+) -> HttpResponse:
+    """The live part alone, as it is polled; 304 while nothing has changed, and then the context isn't asked for."""
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponse(status=304, headers={"ETag": tag})
+    shown = {**context(), "etag": tag, "user": request.user, "now": timezone.now()}
     answer = render(request, template, {**shown, "zone_name": timezone.localtime().tzname()})
     answer.headers["ETag"] = tag
     return answer

@@ -68,9 +68,9 @@ def live(request: HttpRequest, name: str) -> HttpResponse:
         return HttpResponse(status=401)
     target = target_of(request, name)
     tag = tag_of(request, boards.stamp_of([target]))
-    if request.headers.get("If-None-Match") == tag:
-        return HttpResponse(status=304, headers={"ETag": tag})
-    return live_answer(request, "monitoring/target_live.html", tag, _live_context(request, target, timezone.now()))
+    return live_answer(
+        request, "monitoring/target_live.html", tag, lambda: _live_context(request, target, timezone.now())
+    )
 
 
 def _live_context(request: HttpRequest, target: Target, now: datetime) -> dict[str, Any]:

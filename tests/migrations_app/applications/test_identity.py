@@ -1,6 +1,7 @@
 """An application that lies about its database, or says nothing, is caught; an honest one is proved."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 
 from migrations_app.applications import configuration
 from migrations_app.applications.canary import same_value
+from migrations_app.applications.connections import Connections, Target
 from migrations_app.applications.description import Canary, Identity, PointingValues
 from migrations_app.applications.identity import IdentityProof, prove_identity
 from migrations_app.engine.errors import Refused
@@ -142,6 +144,18 @@ def test_without_any_word_the_connections_prove_it(prove: Prove) -> None:
 def test_one_that_connects_for_each_request_only_is_proved(prove: Prove) -> None:
     identity = Identity(process="web", watch_seconds=3.0, canary=CANARY)
     assert outcomes(prove(identity=identity, fault="connects_for_each_request"))["connections"] == "passed"
+
+
+def test_where_sessions_come_and_go_unseen_it_looks_longer(prove: Prove, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, begun = Target.connections_of, []
+
+    def late(target: Target, pids: set[int]) -> Connections:
+        begun.append(time.monotonic())
+        return look(target, pids) if begun[-1] - begun[0] > 0.5 else Connections(new_sessions=1)
+
+    monkeypatch.setattr(Target, "connections_of", late)
+    identity = Identity(process="web", watch_seconds=0.3, canary=CANARY)
+    assert outcomes(prove(identity=identity))["connections"] == "passed"
 
 
 def test_back_on_sqlite_the_open_file_proves_it(prove: Prove) -> None:

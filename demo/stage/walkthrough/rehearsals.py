@@ -8,6 +8,7 @@ from pathlib import Path
 from demo.stage import applications
 from demo.stage.opening import Opening
 from demo.stage.stage import Stage
+from demo.stage.walkthrough.application import Application
 from demo.stage.walkthrough.proof import Proofs, digest, postgresql_rows, sqlite_rows
 from migrations_app.models import MigrationRun
 from migrations_app.models.states import RunKind, RunState
@@ -25,6 +26,10 @@ class Seen:
 
 def play(stage: Stage, proofs: Proofs) -> None:
     """Plan, rehearse, submit, as ana does; then compare."""
+    for installation in stage.installations:
+        # Its first connection puts the file into WAL mode, whoever asks first (the monitor does, too); from then on
+        # nothing but a write changes it.
+        Application(installation).counts()
     before = {installation.name: _look(stage, installation.name) for installation in stage.installations}
     opening = Opening(stage.people, stage.console)
     for problem in opening.prepare(stage.applications.values()):

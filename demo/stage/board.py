@@ -28,7 +28,7 @@ def show(stage: Stage) -> None:
         say(f"  {person.name:<11} {need.run}: {need.why}")
     say()
     say(f"Logs {stage.home.path / 'logs'}; mails {stage.home.path / 'mail'}; evidence {stage.home.path / 'artifacts'}")
-    say(f"For an auditor: the public key of the trail and of evidence bundles, {stage.public_key}")
+    say(f"For an auditor: the public key of the trail and of evidence bundles, {stage.home.public_key}")
     say("Provoke an alert: .venv/bin/python -m demo.provoke pool   (or slow, errors; docs/how-to/provoke-an-alert.md)")
     say("Ctrl-C ends everything; the next `make demo` goes on from here; `make demo ARGS=--fresh` begins anew.")
     say()

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MARKER = "causeway-demo"
 SERVERS = ("postgres", "broker")
 FOLDERS = (*SERVERS, "applications", "artifacts", "beat", "keys", "logs", "mail", "walkthrough")
+PUBLIC_KEY = "audit-public.pem"
 FILES = (
+    PUBLIC_KEY,
     "control.sqlite3",
     "control.sqlite3-shm",
     "control.sqlite3-wal",
@@ -45,6 +47,11 @@ class Home:
         return self.path / "control.sqlite3"
 
     @property
+    def public_key(self) -> Path:
+        """Of the trail: what an auditor would have been given on another way."""
+        return self.path / PUBLIC_KEY
+
+    @property
     def operator_file(self) -> Path:
         return self.path / "operator.toml"
 
@@ -58,7 +65,7 @@ class Home:
         self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
         if self.path.stat().st_uid != os.geteuid():
             raise self._foreign("it belongs to another user")
-        strangers = self._strangers()
+        strangers = self.strangers()
         if strangers and not (self.path / MARKER).exists():
             raise self._foreign(f"it holds {strangers[0]}")
         self._take_lock()
@@ -73,7 +80,7 @@ class Home:
 
     def erase(self) -> None:
         """Remove what the demo made, keeping the lock. Raises StageError demo.foreign_folder; then nothing is gone."""
-        strangers = self._strangers()
+        strangers = self.strangers()
         if strangers:
             raise self._foreign(f"it holds {', '.join(strangers[:3])}")
         for name in SERVERS:
@@ -87,7 +94,8 @@ class Home:
             else:
                 entry.unlink()
 
-    def _strangers(self) -> list[str]:
+    def strangers(self) -> list[str]:
+        """What lies there and isn't the demo's."""
         return sorted(entry.name for entry in self.path.iterdir() if entry.name not in (*FOLDERS, *FILES))
 
     def _take_lock(self) -> None:

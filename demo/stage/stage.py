@@ -57,11 +57,6 @@ class Stage:
     def passwords(self) -> dict[str, str]:
         return self.keys.passwords(NAMES)
 
-    @property
-    def public_key(self) -> Path:
-        """Of the trail: what an auditor would have been given on another way."""
-        return self.home.path / "audit-public.pem"
-
     @contextmanager
     def up(self) -> Iterator[None]:
         """All up on entry, all down on exit."""
@@ -160,7 +155,7 @@ class Stage:
 
         django.setup()
         signing.create_key(self.keys.path("audit.pem"))
-        self.public_key.write_text(signing.public_pem())
+        self.home.public_key.write_text(signing.public_pem())
         call_command("migrate", verbosity=0, interactive=False)
         self.console.say("Control database: SQLite, schema up to date")
 

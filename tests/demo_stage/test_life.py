@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from controlplane.embedded.ports import is_free
-from demo.stage.home import ROOT
+from demo.stage.home import ROOT, Home
 from tests.controlplane.embedded.waiting import wait_until
 
 START_SECONDS = 240
@@ -127,4 +127,5 @@ def test_a_killed_demo_leaves_nothing_and_the_next_start_goes_on_with_it(folder:
         ended = wait_until(lambda: second.process.poll() is not None, 5)
         second.process.kill()
     assert ended and second.process.wait(5) == 0, second.output()
+    assert not Home(folder).strangers()  # so that --fresh may erase all that a demo makes
     assert wait_until(second.all_ended, 1), [process.cmdline() for process in second.others()]

@@ -90,11 +90,21 @@ _QUERIES: dict[str, str] = {
 }
 
 
+# What came with an extension is the extension's: pg_stat_statements puts its views into the first schema of the path.
+_OF_EXTENSIONS = """
+    SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_depend e ON e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e'
+     WHERE n.nspname = %(schema)s"""
+
+
 def read_facts(cursor: Cursor, schema: str) -> tuple[Fact, ...]:
     """All facts of a schema, sorted. Printed under our session's search_path, which holds no schema of a user's."""
     found: list[Fact] = []
     values = {"schema": schema, "enforced": ENFORCED, "disabled": DISABLED}
+    cursor.execute(_OF_EXTENSIONS, values)
+    foreign = {row[0] for row in cursor.fetchall()}
     for kind, sql in _QUERIES.items():
         cursor.execute(sql, values)
-        found += [Fact(table, kind, name, text or "") for table, name, text in cursor.fetchall()]
+        rows = ((table, name, text) for table, name, text in cursor.fetchall() if table not in foreign)
+        found += [Fact(table, kind, name, text or "") for table, name, text in rows]
     return tuple(sorted(found))

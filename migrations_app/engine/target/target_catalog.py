@@ -72,14 +72,12 @@ def _read(cursor: Cursor, schema: str, count_rows: bool) -> TargetSchema:
                 version_rows=_version_rows(cursor, schema, name) if name in VERSION_TABLES else (),
             )
         )
-    cursor.execute("SELECT extname::text FROM pg_extension ORDER BY 1")
-    extensions = tuple(row[0] for row in cursor.fetchall())
     cursor.execute("SELECT current_setting('server_version_num')::int")
     version = cursor.fetchone()[0]
     tables.sort(key=lambda table: table.name)
     views, sequences = _views(cursor, schema), _free_sequences(cursor, schema)
     used = _used_extensions(cursor, schema)
-    return TargetSchema(schema, tuple(tables), views, extensions, version, sequences=sequences, used_extensions=used)
+    return TargetSchema(schema, tuple(tables), views, version, sequences=sequences, used_extensions=used)
 
 
 def _fetch(cursor: Cursor, sql: str, schema: str) -> list[tuple[Any, ...]]:

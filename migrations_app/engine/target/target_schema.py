@@ -111,7 +111,6 @@ class TargetSchema:
     name: str
     tables: tuple[TargetTable, ...]
     views: tuple[TargetView, ...] = ()
-    extensions: tuple[str, ...] = ()
     version: int = 0
     fresh: bool = False
     sequences: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from migrations_app.models.checklist import (
 )
 from migrations_app.models.gates import Approval, Gate, RollbackRequest, SignOff
 from migrations_app.models.plans import Finding, MigrationPlan
+from migrations_app.models.replication import Replication
 from migrations_app.models.runs import Artifact, MigrationRun, RunStep, StepLogLine
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ItemChange",
     "MigrationPlan",
     "MigrationRun",
+    "Replication",
     "ResultFile",
     "RollbackRequest",
     "RunStep",

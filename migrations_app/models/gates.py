@@ -125,6 +125,8 @@ class RollbackRequest(models.Model):
     )
     countersigned_at = models.DateTimeField(null=True, blank=True)
     countersign_note = models.TextField(blank=True)
+    # Rows changed since the switch, but every one of them flows back (online): one person may decide.
+    lossless = models.BooleanField(default=False)
     reminded_at = models.DateTimeField(null=True, blank=True)  # when everyone was told that it is overdue
 
     class Meta:
@@ -140,7 +142,8 @@ class RollbackRequest(models.Model):
                 condition=~Q(price=Price.R3)
                 | ~Q(state__in=["agreed", "done"])
                 | Q(agreed_by__isnull=False)
-                | Q(break_glass=True),
+                | Q(break_glass=True)
+                | Q(lossless=True),
                 name="a_loss_takes_two_or_breaks_glass",
             ),
             models.CheckConstraint(

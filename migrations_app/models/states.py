@@ -146,3 +146,20 @@ class Price(models.TextChoices):
     R1 = "R1", "Stopped, nothing switched"
     R2 = "R2", "Switched, nothing changed since"
     R3 = "R3", "Rows changed since the switch"
+
+
+class ReplicationState(models.TextChoices):
+    """What the follower of a live crossing does."""
+
+    FOLLOWING = "following", "Following"
+    PAUSED = "paused", "Paused"  # a step of the crossing works on both sides, or nobody is live
+    BROKEN = "broken", "Broken"
+    ENDED = "ended", "Ended"
+
+
+class Direction(models.TextChoices):
+    """Whose rows flow where."""
+
+    FORWARD = "forward", "SQLite to PostgreSQL"
+    BACK = "back", "PostgreSQL to SQLite"
+    NONE = "none", "Nothing flows"

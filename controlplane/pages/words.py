@@ -77,3 +77,17 @@ def size_text(size: int | None) -> str:
         if amount < 1000 or unit == "TB":
             return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
     return f"{size} bytes"
+
+
+def milliseconds_text(amount: float | None) -> str:
+    """212 ms, 3.4 ms, 1,240 ms: one decimal where that is a tenth or more; '–' where there is none."""
+    if amount is None:
+        return "–"
+    return f"{amount:.1f} ms" if 0 < amount < 10 else f"{amount:,.0f} ms"
+
+
+def lag_text(seconds: float | None) -> str:
+    """0.4 s, 3.0 s, 2 min 10 s: how far something is behind; '' where that isn't known."""
+    if seconds is None:
+        return ""
+    return f"{seconds:.1f} s" if seconds < 10 else duration_text(seconds)

@@ -2,7 +2,15 @@
 
 from django.contrib import admin
 
-from migrations_app.admin import checklist, gates, people, plans, runs, trail  # noqa: F401  (each registers its models)
+from migrations_app.admin import (  # noqa: F401  (each registers its models)
+    checklist,
+    gates,
+    people,
+    plans,
+    replication,
+    runs,
+    trail,
+)
 
 admin.site.site_header = "Causeway"
 admin.site.site_title = "Causeway admin"

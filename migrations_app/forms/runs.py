@@ -11,7 +11,8 @@ from django.utils import timezone
 from controlplane.registry.models import Application
 from migrations_app.forms.common import Styled
 from migrations_app.models import MigrationPlan
-from migrations_app.models.states import PlanState, RunKind
+from migrations_app.models.states import PlanState, RunKind, Strategy
+from migrations_app.services.strategies import why_not_online
 
 
 class NewPlanForm(Styled, forms.Form):
@@ -68,10 +69,17 @@ class PlanChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
 
 
 class NewRunForm(Styled, forms.Form):
-    """A run of a plan: rehearsal or production."""
+    """A run of a plan: rehearsal or production, offline or online."""
 
     plan = PlanChoice(queryset=MigrationPlan.objects.none(), empty_label=None, label="Application and plan")
     kind = forms.ChoiceField(choices=RunKind.choices, widget=forms.RadioSelect, initial=RunKind.REHEARSAL)
+    strategy = forms.ChoiceField(
+        choices=Strategy.choices,
+        widget=forms.RadioSelect,
+        initial=Strategy.OFFLINE,
+        required=False,
+        label="While the data crosses",
+    )
 
     def __init__(self, *args: Any, applications: QuerySet[Application], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,5 +88,21 @@ class NewRunForm(Styled, forms.Form):
         )
         plans = self.fields["plan"]
         assert isinstance(plans, PlanChoice)
-        plans.queryset = ready.select_related("application").order_by("application__name", "-revision")
+        plans.queryset = (
+            ready.select_related("application").defer("document").order_by("application__name", "-revision")
+        )
         self.dress()
+
+    def clean_strategy(self) -> str:
+        """Offline where nothing was said: it asks the least of an application."""
+        return self.cleaned_data["strategy"] or Strategy.OFFLINE
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        plan = cleaned.get("plan")
+        if plan is not None and cleaned.get("strategy") == Strategy.ONLINE:
+            problems = why_not_online(plan)
+            if problems:
+                more = f" {len(problems) - 1} more below." if len(problems) > 1 else ""
+                self.add_error("strategy", f"{plan} can't cross online. {problems[0].message}{more}")
+        return cleaned

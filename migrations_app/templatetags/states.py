@@ -82,6 +82,19 @@ RUNS: dict[str, dict[str, Look]] = {
         "different": Look("Different", "cross", "alarm"),
         "unknown": Look("Not compared", "ring", "quiet"),
     },
+    "times": {
+        "within": Look("Within its limit", "disc", "good"),
+        "over": Look("Too slow", "cross", "alarm"),
+        "missed": Look("Not all served", "cross", "alarm"),
+    },
+    "replication": {
+        "following": Look("Following", "half", "live"),
+        "copying": Look("Copying", "half", "live"),
+        "silent": Look("Silent", "question", "alarm"),
+        "paused": Look("Paused", "pause", "care"),
+        "broken": Look("Broken", "cross", "alarm"),
+        "ended": Look("Ended", "dash", "quiet"),
+    },
     "described": {
         "described": Look("Described", "disc", "quiet"),
         "checked": Look("Checked", "disc", "good"),

@@ -43,10 +43,11 @@ def render_page(
 def visible_run(request: HttpRequest, number: int) -> MigrationRun:
     """The run, where it belongs to one of the viewer's applications; 404 otherwise, as if it weren't there."""
     # A plan's document has every column of every table: who needs it asks for it.
-    runs = MigrationRun.objects.visible_to(request.user).defer("plan__document", "rehearsal__reality")
+    runs = MigrationRun.objects.visible_to(request.user)
     runs = runs.select_related(
-        "application", "plan__author", "plan__application", "requested_by", "started_by", "rehearsal"
+        *("application__replication", "plan__author", "plan__application", "requested_by", "started_by", "rehearsal")
     )
+    runs = runs.defer("plan__document", "rehearsal__reality", "application__replication__inverse_forms")
     try:
         return runs.get(pk=number)
     except MigrationRun.DoesNotExist:
@@ -55,9 +56,8 @@ def visible_run(request: HttpRequest, number: int) -> MigrationRun:
 
 def polled_run(request: HttpRequest, number: int) -> MigrationRun:
     """The run with what tells whether it has changed, and no more: a hundred viewers ask every two seconds."""
-    rows = (
-        MigrationRun.objects.visible_to(request.user).select_related("application").only("version", "application__name")
-    )
+    rows = MigrationRun.objects.visible_to(request.user).select_related("application__replication")
+    rows = rows.only("version", "application__name", "application__replication__version")
     found = rows.filter(pk=number).first()
     if found is None:
         raise Http404(f"There is no run {number} among your applications.")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrations_app.models import MigrationPlan
-from migrations_app.models.states import PlanState, RunKind, RunState
+from migrations_app.models.states import PlanState, RunKind, RunState, Strategy
 
 # Such a run stands in nobody's way: another of its kind may follow.
 _GIVEN_UP = (RunState.CANCELLED, RunState.FAILED, RunState.ROLLED_BACK)
@@ -16,6 +16,7 @@ class NextRun:
     kind: str
     label: str
     says: str
+    strategy: str = Strategy.OFFLINE
 
 
 REHEARSAL = NextRun(RunKind.REHEARSAL, "Draft a rehearsal…", "Next: try it with copies. Production is not touched.")
@@ -30,7 +31,7 @@ def next_run_of(plan: MigrationPlan) -> NextRun | None:
     """Its rehearsal, then its production run; None where that is there already, or the plan can't be used."""
     if plan.state not in (PlanState.DRAFT, PlanState.SUBMITTED):
         return None
-    kinds = set(plan.runs.exclude(state__in=_GIVEN_UP).values_list("kind", flat=True))
-    if RunKind.REHEARSAL not in kinds:
+    runs = dict(plan.runs.exclude(state__in=_GIVEN_UP).order_by("pk").values_list("kind", "strategy"))
+    if RunKind.REHEARSAL not in runs:
         return REHEARSAL
-    return None if RunKind.PRODUCTION in kinds else PRODUCTION
+    return None if RunKind.PRODUCTION in runs else replace(PRODUCTION, strategy=runs[RunKind.REHEARSAL])

@@ -9,12 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Fact:
-    """`strong` is the word that decides; `text` says the rest; `digest` proves it."""
+    """`strong` is the word that decides; `text` says the rest; `digest` proves it. alarm: a person must know it."""
 
     name: str
     strong: str = ""
     text: str = ""
     digest: str = ""
+    alarm: bool = False
 
 
 def facts_of(reality: Mapping[str, Any]) -> list[Fact]:
@@ -70,10 +71,67 @@ def _postgresql(value: Mapping[str, Any]) -> list[Fact]:
     return [Fact("PostgreSQL", str(value.get("state", "")), str(value.get("version", "")))]
 
 
+_LIVE = {
+    "sqlite": ("SQLite", "the application's writes are in its file"),
+    "postgresql": ("PostgreSQL", "the application's writes are there"),
+    "nobody": ("nobody", "both sides refuse the application's writes: the crossing stopped half-way"),
+    "in doubt": ("not known", "what was found fits no point of a crossing: nothing is done before a person decides"),
+}
+_SQLITE_SIDE = {
+    "capture": ("no fence", "it takes writes, and notes each touched key"),
+    "fenced": ("fenced", "it refuses every writer but the way back"),
+    "": ("no fence", "nothing of a crossing is in the file"),
+}
+_POSTGRESQL_SIDE = {
+    "following": ("fenced", "it follows SQLite, and refuses every other writer"),
+    "taken_over": ("no fence", "it takes writes, and counts them for the way back"),
+    "given_back": ("fenced", "it was given back, and refuses every writer"),
+    "": ("no fence", "nothing of a crossing is in the database"),
+}
+
+
+def facts_of_crossing(value: Mapping[str, Any]) -> list[Fact]:
+    """Which side is live, the fence of each, what waits: the durable facts of a live crossing.
+
+    value: as services/reality.py and Replication.facts hold it; {} where there is none.
+    """
+    if not value:
+        return []
+    if value.get("state") == "unknown":
+        return _unknown("Crossing", value)
+    live = str(value.get("live", ""))
+    strong, text = _LIVE.get(live, (live or "not known", ""))
+    facts = [Fact("Live", strong, text, alarm=live in ("nobody", "in doubt"))]
+    if "sqlite" in value:
+        facts.append(_side("SQLite's fence", _SQLITE_SIDE, value["sqlite"]))
+    if "postgresql" in value:
+        facts.append(_side("PostgreSQL's", _POSTGRESQL_SIDE, value["postgresql"]))
+    if value.get("configuration") and live in ("nobody", "in doubt"):
+        facts.append(Fact("Configuration", str(value["configuration"])))
+    waits = [
+        f"{value[name]:,} {words}"
+        for name, words in (("queue", "rows on the way back"), ("lag", "rows on the way to PostgreSQL"))
+        if isinstance(value.get(name), int)
+    ]
+    return [*facts, Fact("Queues", text=", ".join(waits))] if waits else facts
+
+
+def recovery_of(reality: Mapping[str, Any]) -> str:
+    """What would be done if the run's worker were gone: '' where nothing of a live crossing is there."""
+    crossing = reality.get("crossing")
+    return str(crossing.get("sentence") or "") if isinstance(crossing, Mapping) else ""
+
+
+def _side(name: str, words: Mapping[str, tuple[str, str]], state: Any) -> Fact:
+    found = "" if state is None else str(state)
+    return Fact(name, *words.get(found, (found, "")))
+
+
 _TELLERS: dict[str, Callable[[Mapping[str, Any]], list[Fact]]] = {
     "application": _application,
     "sqlite": _sqlite,
     "postgresql": _postgresql,
+    "crossing": facts_of_crossing,
 }
 
 

@@ -26,10 +26,11 @@ from migrations_app.services.break_glass import uncountersigned
 from migrations_app.services.downtime import downtime_of
 from migrations_app.services.pace import pace_of, speed_of
 from migrations_app.services.permissions import Offer
-from migrations_app.views import strip
+from migrations_app.views import endpoint_times, strip
 from migrations_app.views.common import page, polled_run, render_page, run_frame, visible_run
 from migrations_app.views.next_run import NextRun, next_run_of
-from migrations_app.views.reality import Fact, facts_of
+from migrations_app.views.reality import Fact, facts_of, recovery_of
+from migrations_app.views.replication import crossing_of, flow_of, replication_of, window_of
 from migrations_app.views.timetable import tasks_by_phase
 
 POLL_SECONDS = 2
@@ -103,11 +104,14 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
     tables = _tables(overview.tables(run) if run.started_at else [], run, now)
     speed = tables["speed"]
     pace = pace_of(run, steps, now, expected_left=speed.seconds_left if speed else None)
+    replication = crossing_of(run)
     return {
         **run_frame(run, "run"),
         "etag": _etag(request, run),
         "poll_seconds": POLL_SECONDS,
         "is_live": not run.is_finished,
+        # One that fell back goes on being followed: its page tells how far.
+        "polls": not run.is_finished or (replication is not None and replication.is_live),
         "headline": headline,
         "shape": look_of("run", headline.shape).shape,
         "actions": [action for action in _actions(run, offers) if action.offer.name != "hold"],
@@ -123,7 +127,10 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "waiting_rollback": run.rollback_requests.filter(state=RollbackRequest.State.WAITING).first(),
         "alone": uncountersigned().filter(run=run).first(),
         "gate": _open_gate(run, request.user),
-        "reality": _reality(run),
+        "reality": (reality := _reality(run)),
+        "recovery": recovery_of(run.reality) if reality else "",
+        "flow": flow_of(replication, now) if replication is not None else None,
+        "window": window_of(replication) if replication is not None else None,
         "picture": strip.draw(
             overview.timeline(run), now=now, limit=limit, finished=run.is_finished, begin=run.started_at
         ),
@@ -131,6 +138,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "down": downtime_of(run, steps, now),
         "down_planned": schedule.rehearsed_downtime(run) if run.kind == RunKind.PRODUCTION else None,
         "planned_from": run.rehearsal_id,
+        "endpoint_times": endpoint_times.picture_of(steps),
         **tables,
         **_log(run),
     }
@@ -157,7 +165,9 @@ def _etag(request: HttpRequest, run: MigrationRun) -> str:
     roles = sorted(permissions.roles_of(request.user, run.application))
     bucket = int(timezone.now().timestamp() // FRESH_SECONDS)
     zone = timezone.get_current_timezone_name()
-    seen = f"{run.pk}|{run.version}|{request.user.pk}|{roles}|{bucket}|{zone}"
+    replication = replication_of(run.application)
+    flow = f"{replication.pk}.{replication.version}" if replication is not None else ""
+    seen = f"{run.pk}|{run.version}|{flow}|{request.user.pk}|{roles}|{bucket}|{zone}"
     return f'W/"{hashlib.sha256(seen.encode()).hexdigest()[:24]}"'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
@@ -14,11 +15,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 from controlplane.pages.words import duration_text
 from controlplane.registry.models import Application, Membership, Role
 from migrations_app.forms import NewRunForm
-from migrations_app.models import Gate, MigrationRun, RunStep
+from migrations_app.models import Gate, MigrationPlan, MigrationRun, RunStep
 from migrations_app.models.states import RUN_ACTIVE, GateState, RunKind, RunState, StepState
 from migrations_app.services import runs
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.needs import HEAVY, Need, needs_me
+from migrations_app.services.strategies import why_not_online
 from migrations_app.views.common import note_refusal, page, person_of, render_page
 
 PAGE = 30
@@ -73,26 +75,34 @@ def new(request: HttpRequest) -> HttpResponse:
     if wanted:
         applications = applications.filter(name=wanted)
     form = NewRunForm(request.POST or None, applications=applications, initial=_offered_run(request))
+    plans = list(form.fields["plan"].queryset)  # type: ignore[attr-defined]
     status = 200
     refusal = None
     if request.method == "POST" and form.is_valid():
         plan = form.cleaned_data["plan"]
         try:
-            run = runs.create_run(actor=request.user, plan=plan, kind=form.cleaned_data["kind"])
+            typed = form.cleaned_data
+            run = runs.create_run(actor=request.user, plan=plan, kind=typed["kind"], strategy=typed["strategy"])
             return HttpResponseRedirect(reverse("run", args=[run.pk]))
         except ServiceRefused as refused:
             note_refusal(request, refused, about=plan, application=plan.application.name, tried="create a run")
             refusal, status = refused, refused.status
     elif request.method == "POST":
         status = 400
-    context = {"form": form, "refusal": refusal, "any_plan": form.fields["plan"].queryset.exists()}  # type: ignore[attr-defined]
+    context = {"form": form, "refusal": refusal, "any_plan": bool(plans), **_online(plans)}
     return render_page(request, "runs/new.html", context, status=status)
 
 
 def _offered_run(request: HttpRequest) -> dict[str, str]:
     """What the page that led here proposes; the form still checks it."""
-    offered = {name: request.GET.get(name, "") for name in ("plan", "kind")}
+    offered = {name: request.GET.get(name, "") for name in ("plan", "kind", "strategy")}
     return {name: value for name, value in offered.items() if value.isascii() and value.isalnum()}
+
+
+def _online(plans: Sequence[MigrationPlan]) -> dict[str, object]:
+    """For which of the plans online is no choice, and why; whether it is one for any."""
+    refused = [(plan, why) for plan in plans if (why := why_not_online(plan))]
+    return {"not_online": refused, "any_online": len(refused) < len(plans)}
 
 
 def _address(need: Need) -> str:

@@ -14,7 +14,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from controlplane.pages.looks import SHAPES, TONES, look_of
-from controlplane.pages.words import day_text, duration_text, moment_text, relative_text, size_text, utc_title
+from controlplane.pages.words import (
+    day_text,
+    duration_text,
+    lag_text,
+    milliseconds_text,
+    moment_text,
+    relative_text,
+    size_text,
+    utc_title,
+)
 
 register = template.Library()
 
@@ -50,6 +59,16 @@ def tone(name: str) -> str:
 @register.filter
 def duration(seconds: float | None) -> str:
     return duration_text(seconds)
+
+
+@register.filter
+def ms(amount: float | None) -> str:
+    return milliseconds_text(amount)
+
+
+@register.filter
+def lag(seconds: float | None) -> str:
+    return lag_text(seconds)
 
 
 @register.filter

@@ -1,0 +1,50 @@
+"""Which strategies a plan allows: what stands against crossing while the application runs, with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from migrations_app.models import MigrationPlan
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One reason why a plan can't cross online. hint: the way out."""
+
+    code: str
+    message: str
+    hint: str
+    table: str = ""
+    column: str = ""
+
+    @property
+    def place(self) -> str:
+        return f"{self.table}.{self.column}" if self.column else self.table
+
+
+def why_not_online(plan: MigrationPlan) -> tuple[Obstacle, ...]:
+    """What is known before a run of it has begun; () where nothing is. The preflight looks at the rest."""
+    found = [] if plan.application.busy_timeout_ms else [_NO_PATIENCE]
+    for row in plan.profile.get("online") or []:
+        if isinstance(row, Mapping):
+            found.append(_obstacle(row))
+    return tuple(found)
+
+
+def online_was_looked_at(plan: MigrationPlan) -> bool:
+    """Whether the worker that made the plan looked whether it can cross online; older plans don't say."""
+    return "online" in plan.profile
+
+
+def _obstacle(row: Mapping[str, Any]) -> Obstacle:
+    return Obstacle(*(str(row.get(name, "")) for name in ("code", "message", "hint", "table", "column")))
+
+
+# The freeze holds SQLite's write lock for a part of this time; without it a writer would be refused at once.
+_NO_PATIENCE = Obstacle(
+    "ONLINE_NO_BUSY_TIMEOUT",
+    "The application doesn't wait for SQLite's write lock: its busy timeout is 0.",
+    "Give the application a busy timeout (5 s is usual), and say it under Source on its page.",
+)

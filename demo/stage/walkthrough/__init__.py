@@ -1,4 +1,4 @@
-"""The whole life of three runs, unattended, with each state and each verification held against what can be seen."""
+"""The whole life of several runs, unattended, with each state and each verification held against what can be seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from demo.stage.stage import Stage
 
 def walk(stage: Stage) -> None:
     """All acts. Raises StageError at the first thing that isn't as it must be."""
-    from demo.stage.walkthrough import back, crossing, rehearsals, script, trail
+    from demo.stage.walkthrough import back, crossing, online, rehearsals, script, trail
     from demo.stage.walkthrough.cast import Cast
     from demo.stage.walkthrough.proof import Proofs
 
@@ -24,7 +24,9 @@ def walk(stage: Stage) -> None:
     back.play(stage, cast, proofs, "yukyu-west")
     _title(stage, "4. yukyu-west crosses again, Causeway goes down, rollback.sh takes it back")
     script.play(stage, cast, proofs, "yukyu-west")
-    _title(stage, "5. The trail")
+    _title(stage, "5. yukyu-west crosses while its users work, comes back with all they wrote, and crosses again")
+    online.play(stage, cast, proofs, "yukyu-west")
+    _title(stage, "6. The trail")
     trail.play(stage, proofs)
     stage.console.say(f"{proofs.held} proofs held in {time.monotonic() - begun:.0f} s")
 

@@ -71,7 +71,7 @@ class Application:
                 return filed
             if not account["is_active"] or float(account["balance"]) < 1:
                 continue
-            day = _monday(int(account["year"])).isoformat()
+            day = monday_of(int(account["year"])).isoformat()
             answer = self._post({"employee_id": account["id"], "start_date": day, "end_date": day, "reason": reason})
             if answer.status != 201:
                 raise StageError(
@@ -99,6 +99,7 @@ class Application:
             return Answer(refused.code, refused.read(), time.monotonic() - begun)
 
 
-def _monday(year: int) -> date:
+def monday_of(year: int) -> date:
+    """A day in that year on which people work."""
     first = date(year, 11, 1)
     return first + timedelta(days=(7 - first.weekday()) % 7)

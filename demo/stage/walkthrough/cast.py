@@ -58,12 +58,12 @@ class Cast:
         form = form or page.form(action=f"/runs/{run.pk}/do/{action}/")
         self._done(person.submit(form, {}), f"{name} presses “{action}” of run {run.pk}")
 
-    def create_run(self, name: str, plan: int, kind: str) -> int:
+    def create_run(self, name: str, plan: int, kind: str, strategy: str = "offline") -> int:
         """A new run from the page; its number."""
         person = self[name]
-        form = person.get("/runs/new/").form("plan", "kind")
-        page = person.submit(form, {"plan": str(plan), "kind": kind})
-        self._done(page, f"{name} makes a {kind} run")
+        form = person.get("/runs/new/").form("plan", "kind", "strategy")
+        page = person.submit(form, {"plan": str(plan), "kind": kind, "strategy": strategy})
+        self._done(page, f"{name} makes a {kind} run, {strategy}")
         return int(page.url.rstrip("/").rpartition("/")[2])
 
     def record(self, name: str, run: MigrationRun, code: str, note: str) -> None:

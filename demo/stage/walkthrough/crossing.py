@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 from demo.stage.errors import StageError
-from demo.stage.home import ROOT
 from demo.stage.progress import reach
 from demo.stage.stage import Stage
 from demo.stage.walkthrough import journey
 from demo.stage.walkthrough.application import Application
 from demo.stage.walkthrough.cast import Cast
 from demo.stage.walkthrough.proof import Proofs, digest, postgresql_rows, sqlite_rows
-from migrations_app.applications.commands import minimal_environment
+from demo.stage.walkthrough.verification import verify_by_hand
 from migrations_app.models import MigrationRun
 from migrations_app.models.states import RunKind, RunState
 
 SOAK_SECONDS = 120
-VERIFY_SECONDS = 180
 
 
 def play(stage: Stage, cast: Cast, proofs: Proofs, name: str) -> None:
@@ -30,7 +24,7 @@ def play(stage: Stage, cast: Cast, proofs: Proofs, name: str) -> None:
     rows = journey.cross(stage, cast, proofs, run)
     installation = journey.installation_of(stage, name)
     at_the_stop = digest(installation.source)
-    _verify_again(stage, proofs, run)
+    verify_by_hand(stage, proofs, run)
     application = Application(installation)
     filed = application.file_leave(1, "written on PostgreSQL")[0]
     proofs.hold(application.has_request(filed), f"a leave request, number {filed}, is written and read on PostgreSQL")
@@ -55,34 +49,6 @@ def _approve(cast: Cast, proofs: Proofs, run: MigrationRun) -> None:
     cast.sign("ben", run, "plan", "Read the mapping and the rehearsal's report.")
     run.refresh_from_db()
     proofs.hold(run.state == RunState.APPROVED, f"run {run.pk} is approved")
-
-
-def _verify_again(stage: Stage, proofs: Proofs, run: MigrationRun) -> None:
-    """By the command, in a process of its own that knows nothing of the run."""
-    installation = journey.installation_of(stage, run.application.name)
-    report = stage.home.path / "logs" / f"verify-{run.pk}.json"
-    environment = minimal_environment(
-        {
-            **{key: value for key, value in os.environ.items() if key.startswith("CAUSEWAY_")},
-            "TARGET_DATABASE_URL": run.application.target_url.reveal(),
-            "DATABASE_ENCRYPTION_KEY": stage.keys.cell_key(installation.name),
-        }
-    )
-    command = ["manage.py", "verify_migration", "--source", str(installation.source), "--report", str(report)]
-    try:
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=VERIFY_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise StageError("walkthrough.verify", "verify_migration took too long.", "Look at the machine.") from None
-    said = (done.stderr.strip() or done.stdout.strip())[-400:]
-    proofs.hold(done.returncode == 0, "verify_migration, run by hand, finds every cell equal (exit status 0)", said)
 
 
 def _accept(stage: Stage, cast: Cast, run: MigrationRun, application: Application) -> None:

@@ -61,5 +61,9 @@ METRICS: Final = _all(
     Metric("application_on_postgresql", "The application says PostgreSQL", Unit.STATE, from_host=True),
     Metric("application_pool_used", "Application's own pool in use", Unit.PERCENT, from_host=True),
     Metric("log_lines", "Lines in the application's log", Unit.COUNT, from_host=True),  # labels: level
+    # Of a live crossing; its follower measures them (labels: direction). There are none where nothing follows.
+    Metric("crossing_follows", "The two sides of a live crossing follow", Unit.STATE),
+    Metric("crossing_lag", "Live crossing: behind by time", Unit.SECONDS),
+    Metric("crossing_rows", "Live crossing: rows that wait", Unit.COUNT),
     Metric("loop_age", "Since the monitor's last round", Unit.SECONDS),
 )

@@ -76,6 +76,28 @@ DEFAULTS: Final[tuple[dict[str, Any], ...]] = (
         **_CRITICAL,
         "first_thing": "Is the replica running, and does it reach this server? Its slot keeps WAL here meanwhile.",
     },
+    # A live crossing, while it follows: PostgreSQL SQLite before the switch, SQLite PostgreSQL after it.
+    {
+        "code": "crossing",
+        "title": "The two sides of the live crossing no longer follow",
+        "metric": "crossing_follows",
+        "below": True,
+        "threshold": 1,
+        "clear_threshold": 1,
+        "for_seconds": 0,
+        "keep_seconds": 0,
+        **_CRITICAL,
+        "first_thing": "Its page says why. While it lasts, going back may lose what was written since.",
+    },
+    {
+        "code": "crossing-lag",
+        "title": "The live crossing falls behind",
+        "metric": "crossing_lag",
+        "threshold": 60,
+        "clear_threshold": 20,
+        "for_seconds": MINUTE,
+        "first_thing": "Does a worker of the application's host run? Does either side have more to write than it can?",
+    },
     # PostgreSQL and the application answer at all.
     {
         "code": POSTGRESQL_DOWN,

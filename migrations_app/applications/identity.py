@@ -35,7 +35,7 @@ LONGER = 4  # times watch_seconds more, where sessions came and nobody was seen 
 
 @dataclass(frozen=True)
 class Proof:
-    """One proof. name: own_word, connections, canary, sqlite_still, sqlite_in_use."""
+    """One proof. name: own_word, connections, canary, sqlite_still, fenced, sqlite_in_use."""
 
     name: str
     outcome: Outcome
@@ -55,7 +55,8 @@ class IdentityProof:
         if "failed" in outcomes.values():
             return False
         shown = "passed" in (outcomes.get("own_word"), outcomes.get("connections"))
-        return shown and (self.dialect == "sqlite" or outcomes.get("sqlite_still") == "passed")
+        left = outcomes.get("sqlite_still", outcomes.get("fenced")) == "passed"
+        return shown and (self.dialect == "sqlite" or left)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -71,11 +72,14 @@ def prove_identity(
     *,
     state_dir: Path,
     baseline: Fingerprint | None = None,
+    fenced: bool = False,
 ) -> IdentityProof:
     """Watch the running application for `Identity.watch_seconds` and tell which database it uses.
 
     baseline: the SQLite file's fingerprint from after the stop; with it a write between stop and watch is noticed, too.
-    Raises Refused NO_IDENTITY; an unreachable target or application is a failed proof, not an error.
+    fenced: the SQLite file refuses every writer but the one that brings rows back to it, so its content may change; the
+    application must not have it open. Raises Refused NO_IDENTITY; an unreachable target or application is a failed
+    proof, not an error.
     """
     identity = description.identity
     process = description.process(identity.process) if identity is not None else None
@@ -86,7 +90,7 @@ def prove_identity(
             "Set its identity check.",
         )
     pids = application_pids(description, state_dir)
-    before = fingerprint(description.source_path) if dialect == "postgresql" else None
+    before = fingerprint(description.source_path) if dialect == "postgresql" and not fenced else None
     with Target(url) as target:
         watched = _watch(description, identity, dialect, target, pids, state_dir)
         proofs = [_own_word(description, identity, dialect), _connections(dialect, watched, identity)]
@@ -95,6 +99,8 @@ def prove_identity(
     if before is not None:
         after = fingerprint(description.source_path)
         proofs.append(_sqlite_still(description, baseline or before, after, watched))
+    elif fenced:
+        proofs.append(_fenced(description, watched))
     else:
         proofs.append(_sqlite_in_use(description, watched))
     return IdentityProof(dialect, tuple(proofs))
@@ -264,6 +270,15 @@ def _sqlite_still(
         return Proof("sqlite_still", "failed", f"{writers[0].path} is open for writing in {_who(writers[0])}")
     readers = f" ({len(watched.holders)} others read it)" if watched.holders else ""
     return Proof("sqlite_still", "passed", f"{path} has not changed and the application does not have it open{readers}")
+
+
+def _fenced(description: ApplicationDescription, watched: _Watched) -> Proof:
+    ours = [holder for holder in watched.holders.values() if holder.pid in watched.pids]
+    if ours:
+        reason = f"the application still has {ours[0].path} open: {_who(ours[0])}; its writes there are refused"
+        return Proof("fenced", "failed", reason)
+    path = description.source_path
+    return Proof("fenced", "passed", f"{path} refuses every writer, and the application does not have it open")
 
 
 def _sqlite_in_use(description: ApplicationDescription, watched: _Watched) -> Proof:

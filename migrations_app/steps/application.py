@@ -14,7 +14,7 @@ from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.source.fingerprint import fingerprint, fingerprint_from_document
 from migrations_app.engine.verify.counts import count_rows
-from migrations_app.models.states import OnLapse, Phase
+from migrations_app.models.states import OnLapse, Phase, Strategy
 from migrations_app.steps import workplace
 from migrations_app.steps.base import Step, StepContext, StepResult
 
@@ -46,12 +46,14 @@ def prove_application(context: StepContext, dialect: Dialect) -> dict[str, Any]:
     for result in endpoints:
         context.log(f"{result.name}: {'ok' if result.passed else result.problem}")
     kept = context.facts.get("final_fingerprint")
+    online = run.strategy == Strategy.ONLINE
     identity = prove_identity(
         description,
         dialect,
         workplace.target_url_of(run),
         state_dir=workplace.instance_directory(run),
         baseline=fingerprint_from_document(kept) if kept and dialect == "postgresql" else None,
+        fenced=online and dialect == "postgresql",
     )
     failed = [f"{result.name} {result.problem}" for result in endpoints if not result.passed]
     if not identity.proved:
@@ -182,6 +184,8 @@ class CheckApplication(Step):
 
     def run(self, context: StepContext) -> StepResult:
         evidence = prove_application(context, "postgresql")
+        if context.run.strategy == Strategy.ONLINE:
+            return self._behind_the_fence(context, evidence)
         now = fingerprint(workplace.source_of(context.run), context.control)
         if now.digest != context.facts["final_fingerprint"]["digest"]:
             raise Failed(
@@ -190,6 +194,19 @@ class CheckApplication(Step):
                 "Roll back: the application goes on with SQLite. Then find out why it ignores its configuration.",
             )
         return StepResult("succeeded", "endpoints green, counts equal, SQLite still", evidence=evidence)
+
+    def _behind_the_fence(self, context: StepContext, evidence: dict[str, Any]) -> StepResult:
+        """Rows flow back to the SQLite file, so it changes; but whoever else writes to it is refused."""
+        from migrations_app.engine.capture.capture import read_state
+
+        state = read_state(workplace.source_of(context.run))
+        if state is None or state.mode != "fenced":
+            raise Failed(
+                "FENCE_GONE",
+                "The SQLite file no longer refuses writers: it was restored, or somebody took the fence away.",
+                "Find out who did it. Rows that were written there meanwhile are not in PostgreSQL.",
+            )
+        return StepResult("succeeded", "endpoints green, counts equal, SQLite fenced", evidence=evidence)
 
 
 class AfterStart(Step):

@@ -26,10 +26,52 @@ def holder_of(context: StepContext) -> str:
     return f"causeway step {context.step.pk} attempt {context.token}"
 
 
-def _what_differs(result: VerifyResult) -> str:
+def what_differs(result: VerifyResult) -> str:
+    """One sentence for a comparison that did not find everything equal."""
     if result.difference_count:
         return f"{result.difference_count:,} things differ between SQLite and PostgreSQL."
     return f"Not everything could be proved: {'; '.join(result.inconclusive)}."
+
+
+def load_made(context: StepContext) -> StepResult:
+    """Load the export that the run made, under the target's lease; again after a kill it goes on."""
+    run = context.run
+    url = workplace.target_url_of(run)
+    made = context.facts["export"]
+    exported = open_export(Path(made["directory"]), made.get("manifest_sha256", ""))
+    lease = through_outages(
+        lambda: target_lease.claim(
+            url, run.run_key, holder_of(context), wait_seconds=_LEASE_WAIT, control=context.control
+        ),
+        url,
+        context.control,
+    )
+    try:
+        with target_lease.kept(url, lease, context.control):
+            result = load_export(
+                exported,
+                workplace.move_plan(run.plan),
+                url,
+                run_key=run.run_key,
+                lease=lease,
+                jobs=run.plan.settings["jobs"],
+                control=context.control,
+            )
+    finally:
+        target_lease.release(url, lease)
+    rows = sum(result.tables.values())
+    evidence: dict[str, Any] = {
+        "rows": rows,
+        "tables": dict(result.tables),
+        "objects": [asdict(record) for record in result.objects],
+        "seconds": dict(result.seconds),
+    }
+    return StepResult(
+        "succeeded",
+        f"{rows:,} rows of {len(result.tables)} tables",
+        evidence=evidence,
+        facts={"rows": dict(result.tables)},
+    )
 
 
 class Load(Step):
@@ -39,43 +81,7 @@ class Load(Step):
     on_lapse = OnLapse.CONTINUE
 
     def run(self, context: StepContext) -> StepResult:
-        run = context.run
-        url = workplace.target_url_of(run)
-        made = context.facts["export"]
-        exported = open_export(Path(made["directory"]), made.get("manifest_sha256", ""))
-        lease = through_outages(
-            lambda: target_lease.claim(
-                url, run.run_key, holder_of(context), wait_seconds=_LEASE_WAIT, control=context.control
-            ),
-            url,
-            context.control,
-        )
-        try:
-            with target_lease.kept(url, lease, context.control):
-                result = load_export(
-                    exported,
-                    workplace.move_plan(run.plan),
-                    url,
-                    run_key=run.run_key,
-                    lease=lease,
-                    jobs=run.plan.settings["jobs"],
-                    control=context.control,
-                )
-        finally:
-            target_lease.release(url, lease)
-        rows = sum(result.tables.values())
-        evidence: dict[str, Any] = {
-            "rows": rows,
-            "tables": dict(result.tables),
-            "objects": [asdict(record) for record in result.objects],
-            "seconds": dict(result.seconds),
-        }
-        return StepResult(
-            "succeeded",
-            f"{rows:,} rows of {len(result.tables)} tables",
-            evidence=evidence,
-            facts={"rows": dict(result.tables)},
-        )
+        return load_made(context)
 
 
 class Verify(Step):
@@ -110,7 +116,7 @@ class Verify(Step):
         if not result.equal:
             return StepResult(
                 "failed",
-                _what_differs(result),
+                what_differs(result),
                 evidence=evidence,
                 code="DIFFERENT",
                 hint="Open the verification page; then roll back, or mend the cause and resume.",

@@ -31,6 +31,7 @@ class Replication(models.Model):
     checked_*: the last check of every cell. window_*: whether one can go back without losing a row, and why not.
     inverse_forms: how values return to SQLite, as the engine learned them; names of columns, no values.
     trend: [[seconds since the epoch, rows, seconds], …], newest last, for a small chart.
+    troubled_since: since when it could not follow for a reason that may pass by itself; past a while it is broken.
     """
 
     application = models.OneToOneField(Application, on_delete=models.CASCADE, related_name="replication")
@@ -55,6 +56,7 @@ class Replication(models.Model):
     window_reason = models.TextField(blank=True)
     inverse_forms = models.JSONField(default=dict, blank=True)
     trend = models.JSONField(default=list, blank=True)
+    troubled_since = models.DateTimeField(null=True, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
     error_hint = models.TextField(blank=True)
@@ -64,7 +66,8 @@ class Replication(models.Model):
     begun_at = models.DateTimeField()
     seen_at = models.DateTimeField(null=True, blank=True)  # when the follower last looked
     ended_at = models.DateTimeField(null=True, blank=True)
-    ended_by = models.CharField(max_length=150, blank=True)
+    ended_by = models.CharField(max_length=150, blank=True)  # who asked for it; the worker on the host does it
+    end_reason = models.TextField(blank=True)
     version = models.PositiveIntegerField(default=0)  # grows with every change: the pages' ETag
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -154,6 +154,7 @@ class ReplicationState(models.TextChoices):
     FOLLOWING = "following", "Following"
     PAUSED = "paused", "Paused"  # a step of the crossing works on both sides, or nobody is live
     BROKEN = "broken", "Broken"
+    ENDING = "ending", "Being ended"
     ENDED = "ended", "Ended"
 
 

@@ -5,7 +5,7 @@ An untouched sequence is (1, false); after n it is (n, true). Some applications 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg2
@@ -128,6 +128,44 @@ def set_sequences(
                 "Raise the sequence's maximum in the target's schema.",
             ) from None
     return tuple(use for use, _ in states.values())
+
+
+def set_at_once(
+    cursor: Cursor, plan: MovePlan, uses: Sequence[SequenceUse], source_sequences: Mapping[str, int]
+) -> None:
+    """Like set_sequences(), with what find_sequences() found before, in one question to the server where it can be.
+
+    While it runs an application may be waiting, and the server be far away. Raises Failed SEQUENCE_TOO_SMALL.
+    """
+    fed: dict[str, list[SequenceUse]] = {}
+    for use in uses:
+        fed.setdefault(use.sequence, []).append(use)
+    if any(len(each) > 1 for each in fed.values()):
+        set_sequences(cursor, plan, plan.target_schema, source_sequences)
+        return
+    questions = [_set_one(use, plan, source_sequences) for (use,) in fed.values()]
+    if not questions:
+        return
+    try:
+        cursor.execute(" UNION ALL ".join(questions))
+    except psycopg2.errors.NumericValueOutOfRange:
+        raise Failed(
+            "SEQUENCE_TOO_SMALL",
+            "A sequence of the target ends below the highest value in its column.",
+            "Raise the sequence's maximum in the target's schema.",
+        ) from None
+
+
+def _set_one(use: SequenceUse, plan: MovePlan, source_sequences: Mapping[str, int]) -> str:
+    given = _given_out(plan.table(use.table), use.column, source_sequences)
+    below = use.minimum - 1
+    least = below if given is None else max(given, below)
+    highest = f"(SELECT max({quote(use.column)})::bigint FROM {qualified(plan.target_schema, use.target_table)})"
+    return (
+        f"SELECT pg_catalog.setval({literal(use.sequence)}::pg_catalog.regclass,"
+        f" CASE WHEN last > {below} THEN last ELSE {use.start} END, last > {below})"
+        f" FROM (SELECT greatest({highest}, {least}::numeric)::bigint AS last) found"
+    )
 
 
 def current_state(cursor: Cursor, sequence: str) -> SequenceState:

@@ -56,6 +56,15 @@ def fingerprint_from_document(document: dict[str, object]) -> Fingerprint:
     return found
 
 
+def of_moment(identity: str, position: int, size: int) -> Fingerprint:
+    """Stands for one moment of a file that goes on being written to, where bytes would never be the same twice.
+
+    identity, position: of its log of changes, which say which moment; size in bytes, for judging room.
+    """
+    main = hashlib.sha256(f"{identity}\n{position}".encode()).hexdigest()
+    return Fingerprint(main, size, "", 0, _digest(main, "", ""))
+
+
 def fingerprint(path: Path, control: Control | None = None) -> Fingerprint:
     """Hash the file and its -wal and -journal in a child process.
 

@@ -1,0 +1,1 @@
+"""The live crossing as a whole: copy with a position, full check, freeze, fall-back, recovery, end."""

@@ -105,6 +105,18 @@ class RollbackForm(ProvenForm):
         return int(text)
 
 
+class EndReplicationForm(ProvenForm):
+    """The end of what a live crossing keeps on both sides."""
+
+    typed_name = forms.CharField(
+        label="Application's name",
+        max_length=63,
+        widget=forms.TextInput(attrs=_EXACTLY),
+        error_messages={"required": "Type the application's name to confirm."},
+    )
+    field_order = ["reason", "typed_name", "password", "code"]
+
+
 class BreakGlassForm(RollbackForm):
     """A rollback that two people should decide, decided by one."""
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from controlplane.mail.models import MailTopic
 from controlplane.registry.models import Role
 from migrations_app.models import Gate, MigrationRun
-from migrations_app.models.states import STEP_HOLDS_RUN, GateCode, Price, RunState
+from migrations_app.models.states import STEP_HOLDS_RUN, GateCode, Price, RunState, Strategy
 
 Facts = tuple[tuple[str, str], ...]
 Detail = Mapping[str, Any]
@@ -75,7 +75,9 @@ def _gate_passed(run: MigrationRun, actor: str, detail: Detail) -> Text:
     if gate.code == GateCode.PLAN:
         todo, then = f"start run {run.pk} when you are ready", "The run is approved; ops can start it."
     elif gate.code == GateCode.GO:
-        todo, then = f"run {run.pk} goes: watch it", "The application is stopped and the crossing begins."
+        online = "Writes wait for a moment, then the application is restarted on PostgreSQL."
+        offline = "The application is stopped and the crossing begins."
+        todo, then = f"run {run.pk} goes: watch it", online if run.strategy == Strategy.ONLINE else offline
     elif gate.code == GateCode.QA:
         todo, then = f"QA accepted run {run.pk}, nothing to do", "The run is watched now."
     else:

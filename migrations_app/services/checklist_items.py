@@ -10,8 +10,9 @@ from controlplane.redaction import redact
 from controlplane.registry.models import Application
 from migrations_app.models import ChecklistItem, ItemChange, MigrationRun, RunStep
 from migrations_app.models.checklist import Prover
-from migrations_app.models.states import ItemState, RunKind, StepState
+from migrations_app.models.states import ItemState, RunKind, StepState, Strategy
 from migrations_app.services.checklist_file import TemplateItem, items_from_document
+from migrations_app.services.checklist_online import for_online
 from migrations_app.services.checklist_proofs import prove
 from migrations_app.services.checklist_templates import version_for
 from migrations_app.services.evidence import digest_of
@@ -29,8 +30,11 @@ def create_items(run: MigrationRun) -> None:
     version = version_for(run.application)
     MigrationRun.objects.filter(pk=run.pk).update(checklist_version=version)
     run.checklist_version = version
-    steps = set(run.steps.values_list("name", flat=True))
-    chosen = [_for_application(item, run.application) for item in items_from_document(version.items)]
+    steps = dict(run.steps.values_list("name", "phase"))
+    items = items_from_document(version.items)
+    if run.strategy == Strategy.ONLINE:
+        items = tuple(for_online(item, steps) for item in items)
+    chosen = [_for_application(item, run.application) for item in items]
     if run.kind == RunKind.REHEARSAL:
         chosen = [item for item in chosen if item.step in steps and item.prover == Prover.SYSTEM]
     ChecklistItem.objects.bulk_create(
@@ -67,6 +71,8 @@ def provable(needs: str, application: Application) -> bool:
         return bool(application.endpoints)
     if kind == "endpoint":
         return any(endpoint.get("name") == name for endpoint in application.endpoints)
+    if kind == "pool":
+        return bool(application.identity.get("pool"))
     return True
 
 

@@ -13,10 +13,10 @@ from migrations_app.models.states import (
     RUN_FINISHED,
     GateState,
     Phase,
-    Price,
     RunKind,
     RunState,
     StepState,
+    Strategy,
 )
 from migrations_app.services.advance import next_step
 from migrations_app.services.price import PriceTag
@@ -27,7 +27,15 @@ __all__ = ["headline", "last_safe_moment", "rollback_seconds", "tables", "timeli
 
 
 # Titles that would be read as an answer while the step is still at work.
-_GOING_ON = {"complete": "Completing", "soak": "Watched on PostgreSQL"}
+_GOING_ON = {
+    "complete": "Completing",
+    "soak": "Watched on PostgreSQL",
+    "catch_up": "PostgreSQL catches up",
+    "full_check": "Comparing every cell",
+}
+# The steps that bring the rows across, and that compare them: offline, online.
+LOADS = ("load", "copy_online")
+COMPARES = ("verify", "full_check")
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,8 @@ def _resting(run: MigrationRun, safe: str) -> Headline:
             return Headline("The rehearsal was taken down", "Production was not touched.", "quiet", "rolled_back")
         delta = run.facts.get("delta", {}).get("rows")
         kept = f"{delta:,} rows written to PostgreSQL were saved to a file." if delta else "Nothing was lost."
+        if not delta and run.strategy == Strategy.ONLINE and run.switched_at:
+            kept = "Nothing was lost: what was written to PostgreSQL flowed back."
         if run.facts.get("changes_unknown"):
             kept = "What was written to PostgreSQL since the switch was not saved: it is still there, and only there."
         return Headline(f"Rolled back: {run.application.name} runs on SQLite", kept, "quiet", "rolled_back")
@@ -111,9 +121,10 @@ def _resting(run: MigrationRun, safe: str) -> Headline:
 
 
 def _doing(run: MigrationRun, step: RunStep) -> str:
-    if step.name == "load" and step.progress.get("tables"):
+    if step.name in LOADS and step.progress.get("tables"):
         rows = tables(run)
-        return f"Loading, {sum(row.state == 'succeeded' for row in rows)} of {len(rows)} tables"
+        doing = "Loading" if step.name == "load" else "Copying"
+        return f"{doing}, {sum(row.state == 'succeeded' for row in rows)} of {len(rows)} tables"
     if step.name == "soak" and step.started_at:  # it rests between two samples
         return "Watched on PostgreSQL"
     title = _GOING_ON.get(step.name, step.title)
@@ -137,7 +148,7 @@ def _safety(run: MigrationRun, price: PriceTag | None) -> tuple[str, str]:
     if run.state in RUN_FINISHED or price is None:
         return "", "quiet"
     about = f" About {in_words(price.seconds)}." if price.seconds is not None else ""
-    if price.price != Price.R3:
+    if price.lossless:
         return f"You can still go back: nothing is lost.{about}", "live"
     if price.rows is None:
         return f"You can still go back, but what it costs is not known.{about}", "alarm"
@@ -202,7 +213,7 @@ def _phase_state(steps: list[RunStep], *, goes_on: bool) -> str:
 
 def tables(run: MigrationRun) -> list[TableRow]:
     """Per-table progress of the load: what is under way first, then what is to come, then what is done."""
-    step = next((step for step in run.steps.all() if step.name == "load"), None)
+    step = next((step for step in run.steps.all() if step.name in LOADS), None)
     if step is None:
         return []
     totals: dict[str, int] = dict(run.plan.profile.get("tables", {}))
@@ -225,8 +236,8 @@ def tables(run: MigrationRun) -> list[TableRow]:
 
 
 def verification(run: MigrationRun) -> dict[str, Any] | None:
-    """The verify step's evidence (engine/verify/compare.py, VerifyResult.to_document()), None when it hasn't run."""
-    step = run.steps.filter(name="verify").first()
+    """What compared every cell (engine/verify/compare.py, VerifyResult.to_document()), None when it hasn't run."""
+    step = run.steps.filter(name__in=COMPARES).first()
     if step is None or not step.evidence:
         return None
     return {**step.evidence, "digest": step.evidence_digest, "finished_at": step.finished_at}

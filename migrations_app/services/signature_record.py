@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from migrations_app.models import Approval, Gate, MigrationRun, RollbackRequest
-from migrations_app.models.states import ApprovalState, ItemState
+from migrations_app.models.states import ApprovalState, ItemState, Price
 
 
 def signature_record(run: MigrationRun) -> dict[str, Any]:
@@ -77,6 +77,7 @@ def _rollback(request: RollbackRequest) -> dict[str, Any]:
         "role": request.requester_role,
         "reason": request.reason,
         "price": request.price,
+        "lossless": request.lossless or request.price != Price.R3,
         "rows_confirmed": request.rows_confirmed,
         "state": request.state,
         "requested_at": _time(request.created_at),

@@ -7,16 +7,17 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from controlplane.registry.models import Role
 from migrations_app.forms import AgreeForm, BreakGlassForm, CountersignForm, ReasonForm, RollbackForm
 from migrations_app.models import MigrationRun, RollbackRequest
-from migrations_app.models.states import Price
 from migrations_app.services import break_glass, permissions, price, rollback, schedule
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
 from migrations_app.views.confirm import confirm, proof_of
+from migrations_app.views.replication import crossing_of, flow_of
 
 DECIDERS = (Role.OPS, Role.LEAD)
 
@@ -172,6 +173,7 @@ def _render(
 ) -> HttpResponse:
     """Always with the price of now: a dialog that was left open must not confirm an old number."""
     tag = price.price_of(run)
+    replication = crossing_of(run)
     proof = proof_of(request)
     waiting, alone = _waiting(run), _uncountersigned(run)
     open_request = waiting or alone
@@ -179,8 +181,9 @@ def _render(
         **run_frame(run, "run"),
         **_second_person(request, run, open_request),
         "price": tag,
-        "costs_rows": tag.price == Price.R3,
+        "costs_rows": not tag.lossless,
         "changes": _changes(tag),
+        "flow": flow_of(replication, timezone.now()) if replication is not None else None,
         "offer": permissions.offers(request.user, run)["roll_back"],
         "limit": schedule.last_safe_moment(run),
         "waiting": waiting,

@@ -224,7 +224,7 @@ def _tables(rows: Sequence[Any], run: MigrationRun, now: datetime) -> dict[str, 
     total = sum(row.total for row in rows)
     loaded = sum(1 for row in rows if order.get(row.state, 2) == 2)
     loading = sum(1 for row in rows if order.get(row.state, 2) == 0)
-    load = next((step for step in run.steps.all() if step.name == "load"), None)
+    load = next((step for step in run.steps.all() if step.name in overview.LOADS), None)
     return {
         "speed": speed_of(load, done, total, now),
         "load_planned": load.planned_seconds if load else None,

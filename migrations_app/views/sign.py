@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from controlplane.registry.models import Role
 from migrations_app.forms import RefuseForm, SignForm, WithdrawForm
 from migrations_app.models import Approval, Gate, MigrationRun
-from migrations_app.models.states import ApprovalState, GateCode, ItemState, Phase
+from migrations_app.models.states import ApprovalState, GateCode, ItemState, Phase, Strategy
 from migrations_app.services import gates
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.evidence import evidence_of, what_changed
@@ -30,6 +30,10 @@ THEN = {
     GateCode.GO: "The application is stopped and the crossing begins.",
     GateCode.QA: "Monitoring starts.",
     GateCode.SIGN_OFF: "The run is completed and the application stays on PostgreSQL.",
+}
+THEN_ONLINE = {
+    GateCode.GO: "Writes wait in the freeze, then the application is restarted on PostgreSQL.",
+    GateCode.SIGN_OFF: "The run is completed; what let one go back without loss is removed from both databases.",
 }
 BUTTON = {
     GateCode.PLAN: "Approve the plan",
@@ -156,7 +160,7 @@ def _render(
         "items": _count_items(run, gate),
         "planned": _planned(run) if gate.code == GateCode.PLAN else None,
         "changed": _changed_since(request, gate, run, bool(mine)),
-        "then": THEN[GateCode(gate.code)],
+        "then": _then(run, gate),
         "button": BUTTON[GateCode(gate.code)],
         "refusal": refusal,
     }
@@ -177,6 +181,11 @@ def _with_fresh_digests(form: SignForm, view: GateView) -> SignForm:
     shown["role"] = form.data.get("role") or fresh["role"]
     form.data = shown
     return form
+
+
+def _then(run: MigrationRun, gate: Gate) -> str:
+    code = GateCode(gate.code)
+    return THEN_ONLINE.get(code, THEN[code]) if run.strategy == Strategy.ONLINE else THEN[code]
 
 
 def _planned(run: MigrationRun) -> dict[str, Any]:

@@ -34,7 +34,7 @@ OBJECT_NAMES = {
 def show(request: HttpRequest, number: int) -> HttpResponse:
     run = visible_run(request, number)
     report = overview.verification(run)
-    step = run.steps.filter(name="verify").first()
+    step = run.steps.filter(name__in=overview.COMPARES).first()
     context = {**run_frame(run, "verification"), "step": step, "report": None}
     if report:
         context |= _context(report, step)
@@ -49,6 +49,7 @@ def _context(report: Mapping[str, Any], step: RunStep | None) -> dict[str, Any]:
     differ = int(report.get("difference_count") or len(differences))
     return {
         "report": report,
+        "position": report.get("position"),
         "equal": bool(report.get("equal")),
         "tables": tables[:SHOWN_TABLES],
         "tables_hidden": max(0, len(tables) - SHOWN_TABLES),

@@ -13,20 +13,19 @@ from django.utils import timezone
 
 from controlplane.audit.standalone import canonical
 from migrations_app.models import ChecklistItem, MigrationRun, RunStep
-from migrations_app.models.states import RunState, StepState
+from migrations_app.models.states import RunState, StepState, Strategy
 from migrations_app.services.downtime import downtime_of
-from migrations_app.services.overview import timeline
+from migrations_app.services.overview import COMPARES, timeline
 from migrations_app.services.schedule import last_safe_moment, rehearsed_downtime
 from migrations_app.services.signature_record import signature_record
 
 FORMAT = "causeway certificate 1"
-# Steps between which the application is away for its users, as a plan counts them.
 
 
 def collect(run: MigrationRun) -> dict[str, Any]:
     """The certificate's content; JSON types only, times in UTC. Never a cell's value, never a secret."""
     steps = list(run.steps.order_by("position"))
-    verify = next((step for step in steps if step.name == "verify" and step.evidence), None)
+    verify = next((step for step in steps if step.name in COMPARES and step.evidence), None)
     evidence = verify.evidence if verify is not None else {}
     return {
         "format": FORMAT,
@@ -36,6 +35,7 @@ def collect(run: MigrationRun) -> dict[str, Any]:
         "plan": _plan(run),
         "rehearsal": run.rehearsal_id,
         "down": _down(run, steps),
+        "freeze": _freeze(run, steps),
         "verification": _verification(evidence, verify),
         "not_compared": [*_altered(steps), *_not_compared(run, evidence, verify)],
         "decisions": signature_record(run),
@@ -99,6 +99,14 @@ def _down(run: MigrationRun, steps: list[RunStep]) -> dict[str, Any]:
     }
 
 
+def _freeze(run: MigrationRun, steps: list[RunStep]) -> dict[str, Any] | None:
+    """Of an online run: how long writers waited, in milliseconds, and what was applied meanwhile."""
+    step = next((step for step in steps if step.name == "cut_over" and step.evidence), None)
+    if run.strategy != Strategy.ONLINE or step is None:
+        return None
+    return {name: step.evidence.get(name) for name in ("locked_ms", "gap_ms", "rows", "deletes")}
+
+
 def _verification(evidence: Mapping[str, Any], step: RunStep | None) -> dict[str, Any] | None:
     if step is None:
         return None
@@ -130,6 +138,7 @@ def _verification(evidence: Mapping[str, Any], step: RunStep | None) -> dict[str
             {name: row.get(name) for name in ("table", "column", "cells", "opened")}
             for row in evidence.get("decrypted") or []
         ],
+        "position": evidence.get("position"),
         "digest": step.evidence_digest,
     }
 

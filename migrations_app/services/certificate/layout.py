@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controlplane.registry.models import Role
-from migrations_app.models.states import ApprovalState, ItemState, Phase, Price
+from migrations_app.models.states import ApprovalState, ItemState, Phase, Price, Strategy
 from migrations_app.services.words import in_words
 
 Rows = tuple[tuple[str, ...], ...]
@@ -57,6 +57,7 @@ def lay_out(content: Mapping[str, Any]) -> Layout:
             for section in (
                 _what(content),
                 _down(content),
+                _freeze(content),
                 _verified(content),
                 _not_compared(content),
                 _signatures(content),
@@ -113,15 +114,39 @@ def _what(content: Mapping[str, Any]) -> Section:
 def _down(content: Mapping[str, Any]) -> Section:
     down = content["down"]
     planned = in_words(down["planned_seconds"]) if down["planned_seconds"] else "–"
+    online = content["run"]["strategy"] == Strategy.ONLINE
+    title = "Time away" if online else "Downtime"
     if down["seconds"] is None:
-        return Section("Downtime", ("It was not measured: the application was not stopped, or not started again.",))
+        return Section(title, ("It was not measured: the application was not stopped, or not started again.",))
     facts = (
         ("Measured", in_words(down["seconds"])),
         ("Planned", planned),
-        ("Stopped", _clock(down["since"])),
+        ("Writers waited from" if online else "Stopped", _clock(down["since"])),
         ("Well again", _clock(down["until"])),
     )
-    return Section("Downtime", facts=facts)
+    return Section(title, facts=facts)
+
+
+def _freeze(content: Mapping[str, Any]) -> Section | None:
+    """Of an online run: the moment in which it crossed."""
+    freeze = content["freeze"]
+    if freeze is None:
+        return None
+    facts = [
+        (name, say(freeze[key]))
+        for key, name, say in (
+            ("locked_ms", "SQLite's write lock was held for", lambda ms: f"{ms:,.0f} ms"),
+            ("gap_ms", "Between two writes, with the restart", lambda ms: f"{ms:,.0f} ms"),
+            ("rows", "Rows applied meanwhile", lambda count: f"{count:,}"),
+            ("deletes", "Keys deleted meanwhile", lambda count: f"{count:,}"),
+        )
+        if isinstance(freeze[key], int | float)
+    ]
+    said = (
+        "The application went on writing while its rows crossed. In the freeze nobody could write: the last changes "
+        "were applied and read back, then SQLite was fenced and the application restarted on PostgreSQL.",
+    )
+    return Section("The freeze", said, tuple(facts))
 
 
 def _verified(content: Mapping[str, Any]) -> Section:
@@ -156,8 +181,10 @@ def _verified(content: Mapping[str, Any]) -> Section:
     )
     head = ("Table", "Rows in SQLite", "Rows in PostgreSQL", "Cells compared", "Differences")
     table = Table(head, rows, (0.36, 0.16, 0.18, 0.16, 0.14), frozenset({1, 2, 3, 4}))
-    facts = (("Compared", _clock(verified["at"])), ("Evidence", verified["digest"]))
-    return Section("Verification", tuple(said), facts, table if rows else None)
+    facts = [("Compared", _clock(verified["at"])), ("Evidence", verified["digest"])]
+    if verified["position"] is not None:
+        facts.insert(1, ("At position", f"{verified['position']:,} of the log of changes, on both sides"))
+    return Section("Verification", tuple(said), tuple(facts), table if rows else None)
 
 
 def _not_compared(content: Mapping[str, Any]) -> Section:
@@ -233,11 +260,12 @@ def _rollback(content: Mapping[str, Any]) -> Section | None:
         said.append(f"{_many(left['rows'], 'row')} left the application and were saved to a file first.")
         said.append(f"The file's SHA-256: {left['sha256']}")
     elif left is not None:
-        said.append("No row was lost.")
+        flowed = content["run"]["strategy"] == Strategy.ONLINE and content["run"]["switched_at"]
+        said.append(f"No row was lost{': what had been written to PostgreSQL flowed back' if flowed else ''}.")
     rows = tuple(
         (
             row["requested_by"],
-            Price(row["price"]).label if row["price"] in Price.values else row["price"],
+            _price(row),
             row["state"],
             _agreement(row),
             row["reason"],
@@ -246,6 +274,12 @@ def _rollback(content: Mapping[str, Any]) -> Section | None:
     )
     head = ("Asked by", "Price", "State", "Second person", "Reason")
     return Section("Rollback", tuple(said), table=_table(head, rows, (0.12, 0.2, 0.1, 0.28, 0.3)))
+
+
+def _price(row: Mapping[str, Any]) -> str:
+    if row["price"] == Price.R3 and row["lossless"]:
+        return "Rows had changed; they flowed back"
+    return str(Price(row["price"]).label) if row["price"] in Price.values else str(row["price"])
 
 
 def _agreement(row: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from controlplane.redaction import MASK, is_secret_name, redact
 from migrations_app.applications import processes
@@ -53,10 +54,13 @@ def run_command(
     extra_environment: Mapping[str, str] | None = None,
     timeout: float | None = None,
     control: Control | None = None,
+    *,
+    keep_errors: bool = True,
 ) -> CommandResult:
     """Run it to its end, or to its time limit, or until `control` says stop; leaves no process behind either way.
 
-    Raises Failed COMMAND_NOT_RUN when there is no such program, and Cancelled.
+    keep_errors: whether the output holds what it writes to stderr, too. Raises Failed COMMAND_NOT_RUN when there is no
+    such program, and Cancelled.
     """
     environment = minimal_environment(spec.environment, extra_environment or {})
     mark = f"command-{secrets.token_hex(8)}"
@@ -70,15 +74,11 @@ def run_command(
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if keep_errors else subprocess.DEVNULL,
             start_new_session=True,
         )
     except OSError as error:
-        raise Failed(
-            "COMMAND_NOT_RUN",
-            f"Command {spec.name} could not be run: {error.strerror} ({error.filename}).",
-            "Correct its argv or cwd in the operator's file.",
-        ) from None
+        raise _not_run(spec, error) from None
     with child:
         output = _Tail()
         try:
@@ -88,6 +88,58 @@ def run_command(
         status = child.returncode if in_time else None
     hidden = _secrets((spec.environment, extra_environment or {}))
     return CommandResult(spec.name, status, output.text(hidden), output.truncated, time.monotonic() - begun)
+
+
+def begin_command(spec: CommandSpec, log: Path) -> subprocess.Popen[bytes]:
+    """Begin it and don't wait: in a session of its own, without our mark, so that it and its children outlive us.
+
+    log: where its output goes, 0600, emptied first. Raises Failed COMMAND_NOT_RUN.
+    """
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        return subprocess.Popen(
+            spec.resolved_argv(),
+            cwd=spec.cwd,
+            env=minimal_environment(spec.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _not_run(spec, error) from None
+    finally:
+        os.close(output)
+
+
+def run_starter(spec: CommandSpec, log: Path) -> CommandResult:
+    """Run a command that starts something which stays: only its time limit ends what it began.
+
+    Raises Failed COMMAND_NOT_RUN.
+    """
+    begun = time.monotonic()
+    child = begin_command(spec, log)
+    with child:
+        try:
+            status: int | None = child.wait(spec.timeout_seconds)
+        except subprocess.TimeoutExpired:
+            status = None
+            processes.end_all(lambda: processes.family(_group(child.pid)), grace=STOP_GRACE_SECONDS)
+    with open(log, "rb") as handle:
+        handle.seek(max(0, os.fstat(handle.fileno()).st_size - OUTPUT_BYTES))
+        output = _Tail()
+        output.add(handle.read())
+    text = output.text(_secrets((spec.environment,)))
+    return CommandResult(spec.name, status, text, output.truncated, time.monotonic() - begun)
+
+
+def _not_run(spec: CommandSpec, error: OSError) -> Failed:
+    return Failed(
+        "COMMAND_NOT_RUN",
+        f"Command {spec.name} could not be run: {error.strerror} ({error.filename}).",
+        "Correct its argv or cwd in the operator's file.",
+    )
 
 
 class _Tail:

@@ -6,7 +6,6 @@ Whatever may hold a secret (environments, passwords) is kept out of repr(), so t
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from dataclasses import field as data_field
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlencode
 
+from migrations_app.applications.command_spec import CommandSpec as CommandSpec
+from migrations_app.applications.drivers.specs import ByProcess, DriverSpec
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.target.target_url import TargetUrl
 
@@ -21,25 +22,6 @@ Dialect = Literal["sqlite", "postgresql"]
 Mechanism = Literal["file", "environment"]
 DIALECTS: tuple[Dialect, Dialect] = ("sqlite", "postgresql")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
-
-
-@dataclass(frozen=True)
-class CommandSpec:
-    """One command of the operator's file. argv may contain {port} and {python}; there is never a shell."""
-
-    name: str
-    argv: tuple[str, ...]
-    cwd: Path
-    environment: Mapping[str, str] = data_field(default_factory=dict, repr=False)
-    timeout_seconds: int = 60
-
-    def resolved_argv(self, port: int | None = None) -> tuple[str, ...]:
-        """argv with {python} and {port} filled in. Raises Refused PORT_MISSING."""
-        if port is None and any("{port}" in part for part in self.argv):
-            raise Refused(
-                "PORT_MISSING", f"Command {self.name} wants a port, but none is set.", "Set the process's port."
-            )
-        return tuple(part.replace("{python}", sys.executable).replace("{port}", str(port)) for part in self.argv)
 
 
 @dataclass(frozen=True)
@@ -162,6 +144,25 @@ class Canary:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Its pool of connections: what it shall be, and where the application itself says what it is.
+
+    size, used: dotted fields of the answer at `path`, '' when it has no word for them. configured: the pool's size as
+    it is set, all processes that the answer speaks for together; most: connections to PostgreSQL that the whole
+    application may hold at a time, its overflow and its workers included. 0: not stated.
+    application_name: how its sessions call themselves in pg_stat_activity; '': all that aren't ours count.
+    """
+
+    path: str = ""
+    process: str = ""  # '': the identity's
+    size: str = ""
+    used: str = ""
+    configured: int = 0
+    most: int = 0
+    application_name: str = ""
+
+
+@dataclass(frozen=True)
 class Identity:
     """How the application itself says which database it talks to. field "" when it has no word for it."""
 
@@ -171,6 +172,7 @@ class Identity:
     values: Mapping[str, str] = data_field(default_factory=lambda: {dialect: dialect for dialect in DIALECTS})
     canary: Canary | None = None
     watch_seconds: float = 4.0  # how long the SQLite file is watched: longer than the workers' interval
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,7 @@ class ApplicationDescription:
     busy_timeout_ms: int = 1000  # the application's own: a write in flight may hold the file's lock for so long
     before_stop: CommandSpec | None = None
     after_start: CommandSpec | None = None
+    driver: DriverSpec = data_field(default_factory=ByProcess)  # who stops and starts it
 
     def in_start_order(self) -> tuple[ProcessSpec, ...]:
         return tuple(sorted(self.processes, key=lambda process: process.order))
@@ -238,6 +241,7 @@ def for_rehearsal(
         pointing=Pointing("environment", description.pointing.keys, state_dir / "pointing.json"),
         environment={**description.environment, **environment},
         host="127.0.0.1",
+        driver=ByProcess(),  # a unit or a container runs once; its commands start a second copy
         adopts=False,  # production may run the very same command, a worker without a port, say
         before_stop=None,
         after_start=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,12 +16,13 @@ from controlplane.redaction import redact
 from migrations_app.applications import configuration, processes, supervision
 from migrations_app.applications.commands import minimal_environment
 from migrations_app.applications.description import ApplicationDescription, Dialect, PointingValues
+from migrations_app.applications.drivers.interface import Driver
+from migrations_app.applications.drivers.stop_proof import open_ports, prove_stopped, refuse_taken_ports, still_alive
 from migrations_app.applications.launching import make_launch, refuse_other_configuration
 from migrations_app.applications.reality import ProcessReality, Reality, StopProof, StopResult
 from migrations_app.applications.strangers import Running, describe_process, find_running
 from migrations_app.applications.supervision import Launch, Status
 from migrations_app.applications.supervisor import LIFELINE_VARIABLE, instance_processes, request_stop
-from migrations_app.applications.write_lock import LockState, probe_write_lock
 from migrations_app.engine.errors import Failed, Refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +30,16 @@ SPAWN_SECONDS = 15.0
 STOP_EXTRA_SECONDS = 15.0
 
 
-class ProcessDriver:
-    """Drives one instance of an application. `state_dir` belongs to that instance alone."""
+class ProcessDriver(Driver):
+    """Drives one instance of an application. `state_dir` belongs to that instance alone.
 
-    def __init__(self, description: ApplicationDescription, state_dir: Path) -> None:
+    beside: folders of instances whose processes are no strangers, and aren't ours to stop either (blue_green.py).
+    """
+
+    def __init__(self, description: ApplicationDescription, state_dir: Path, beside: tuple[Path, ...] = ()) -> None:
         self.description = description
         self.state_dir = state_dir
+        self._beside = beside
 
     def start(self, dialect: Dialect, values: PointingValues | None = None) -> Reality:
         """Start all processes on the database that the configuration names; returns when they are up.
@@ -63,46 +69,42 @@ class ProcessDriver:
             )
         return self.status()
 
-    def stop(self, timeout: float | None = None) -> StopResult:
+    def stop(self, timeout: float | None = None, only: Dialect | None = None) -> StopResult:
         """Stop all processes in reverse order; those started by hand, too, when they match the operator's commands.
 
         Raises Refused PORT_TAKEN or FILE_HELD_BY_OTHERS for processes that are not recognisable as the application's,
         and Failed STOP_FAILED.
         """
-        begun = time.monotonic()
-        with self._alone():
-            running = bool(instance_processes(self.state_dir))
-            budget = timeout if timeout is not None else self._stop_budget()
-            left = request_stop(self.state_dir, budget) if running else set()
-            adopted = self._stop_unsupervised(budget) if not left else ()
-        if left:
-            raise _still_alive(self.description, left)
-        status = self._status()
-        killed = tuple(entry.name for entry in status.processes if entry.killed) if status and running else ()
-        return StopResult(running or bool(adopted), adopted, killed, time.monotonic() - begun)
+        return self._stop(timeout, sweep=True)
 
-    def prove_stopped(self) -> StopProof:
+    def stop_supervised(self, timeout: float | None = None) -> StopResult:
+        """Only what this instance's own supervisor started. Raises Failed STOP_FAILED."""
+        return self._stop(timeout, sweep=False)
+
+    def signal_stop(self, only: Dialect | None = None) -> None:
+        """The supervisor ends them in order; those started by hand are told themselves, if there is no supervisor."""
+        if self.signal_supervisor():
+            return
+        for running in self._found():
+            if running.ours:
+                processes.send(running.pid, signal.SIGTERM)
+
+    def signal_supervisor(self) -> bool:
+        """Whether there was one to be told."""
+        status = self._status()
+        if status is None or not status.supervisor_alive:
+            return False
+        (self.state_dir / supervision.STOP).touch(mode=0o600)
+        processes.send(status.pid, signal.SIGTERM)  # it wakes at once instead of looking for the file in a moment
+        return True
+
+    def prove_stopped(self, only: Dialect | None = None) -> StopProof:
         """Ask kernel and file, not the supervisor's word. Changes nothing."""
-        mine = instance_processes(self.state_dir)
-        mine |= {running.pid for running in find_running(self.description, mine) if running.ours}
-        open_ports = self._open_ports()
-        held = processes.holders(self.description.source_path)
-        lock = probe_write_lock(self.description.source_path, self.description.busy_timeout_ms / 1000)
-        reasons = [f"still runs: {describe_process(pid)}" for pid in sorted(mine)]
-        reasons += [f"port {port} still answers" for port in open_ports]
-        reasons += [f"{holder.path} is open in {describe_process(holder.pid)}" for holder in held]
-        if not lock.free:
-            reasons.append(lock.reason)
-        return StopProof(
-            stopped=not reasons,
-            no_process=not mine,
-            ports_closed=not open_ports,
-            file_released=not held,
-            lock_free=lock.free,
-            wal_bytes=lock.wal_bytes,
-            reasons=tuple(reasons),
-            caveats=self._caveats(lock),
-        )
+        return prove_stopped(self.description, instance_processes(self.state_dir))
+
+    def members(self) -> set[int]:
+        """Supervised by us, or recognised by its command."""
+        return instance_processes(self.state_dir) | {running.pid for running in self._found() if running.ours}
 
     def status(self) -> Reality:
         """What is true now. Changes nothing."""
@@ -129,9 +131,9 @@ class ProcessDriver:
             launched_for=status.dialect if status and mine else "",
             configuration=configuration.current(self.description.pointing),
             processes=tuple(entries),
-            open_ports=self._open_ports(),
+            open_ports=open_ports(self.description),
             holders=processes.holders(self.description.source_path),
-            unsupervised=tuple(run.pid for run in find_running(self.description, mine) if run.ours),
+            unsupervised=tuple(running.pid for running in self._found() if running.ours),
         )
 
     def log_tail(self, lines: int = 5) -> str:
@@ -146,6 +148,19 @@ class ProcessDriver:
                     parts.append(f"{process.name}: {' | '.join(text.splitlines()[-lines:])}")
         return redact("; ".join(parts))
 
+    def _stop(self, timeout: float | None, sweep: bool) -> StopResult:
+        begun = time.monotonic()
+        with self._alone():
+            running = bool(instance_processes(self.state_dir))
+            budget = timeout if timeout is not None else self._stop_budget()
+            left = request_stop(self.state_dir, budget) if running else set()
+            adopted = self._stop_unsupervised(budget) if sweep and not left else ()
+        if left:
+            raise still_alive(self.description, map(describe_process, sorted(left)))
+        status = self._status()
+        killed = tuple(entry.name for entry in status.processes if entry.killed) if status and running else ()
+        return StopResult(running or bool(adopted), adopted, killed, time.monotonic() - begun)
+
     def _refuse_if_running(self, status: Status | None) -> None:
         if status is not None and instance_processes(self.state_dir):
             raise Refused(
@@ -153,24 +168,21 @@ class ProcessDriver:
                 f"{self.description.name} already runs, on {status.dialect}.",
                 "Stop it first, so that no process stays on another database.",
             )
-        for running in find_running(self.description, instance_processes(self.state_dir)):
+        for running in self._found():
             if running.ours:
                 raise Refused(
                     "ALREADY_RUNNING",
                     f"{self.description.name} already runs, started by others: {describe_process(running.pid)}.",
                     "Stop it first.",
                 )
-        self._refuse_taken_ports()
+        refuse_taken_ports(self.description)
 
-    def _refuse_taken_ports(self) -> None:
-        for port in self._open_ports():
-            who = "; ".join(describe_process(pid) for pid in sorted(processes.listeners(port)))
-            who = who or "a process that we may not see"
-            raise Refused(
-                "PORT_TAKEN",
-                f"Port {port}, which {self.description.name} needs, is taken by {who}.",
-                "End that process, or give the application another port.",
-            )
+    def _found(self) -> tuple[Running, ...]:
+        """What uses something of the application's, besides this instance and those beside it."""
+        known = instance_processes(self.state_dir)
+        for folder in self._beside:
+            known |= instance_processes(folder)
+        return find_running(self.description, known)
 
     def _spawn(self, launch: Launch) -> None:
         supervision.write_launch(self.state_dir / supervision.LAUNCH, launch)
@@ -212,7 +224,7 @@ class ProcessDriver:
 
     def _stop_unsupervised(self, grace: float) -> tuple[str, ...]:
         """Those started by hand, before Causeway. Nobody else's process is ever signalled."""
-        found = find_running(self.description, instance_processes(self.state_dir))
+        found = self._found()
         strangers = [running for running in found if not running.ours]
         if strangers:
             raise _not_ours(self.description, strangers)
@@ -227,21 +239,12 @@ class ProcessDriver:
 
         remaining, _ = processes.end_all(left, grace=grace)
         if remaining:
-            raise _still_alive(self.description, remaining)
+            raise still_alive(self.description, map(describe_process, sorted(remaining)))
         return named
-
-    def _open_ports(self) -> tuple[int, ...]:
-        ports = [process.port for process in self.description.in_start_order() if process.port is not None]
-        return tuple(port for port in ports if processes.port_is_open(self.description.host, port))
 
     def _stop_budget(self) -> float:
         per_process = sum(process.stop_timeout_seconds + 5.0 for process in self.description.processes)
         return per_process + STOP_EXTRA_SECONDS
-
-    def _caveats(self, lock: LockState) -> tuple[str, ...]:
-        hidden = processes.hidden_processes()
-        caveats = [f"{hidden} processes of other users can't be looked into"] if hidden else []
-        return (*caveats, *lock.caveats)
 
     def _status(self) -> Status | None:
         return supervision.read_status(self.state_dir)
@@ -271,14 +274,6 @@ class ProcessDriver:
 
 def _is_under_way(status: Status, launch: Launch) -> bool:
     return status.digest == launch.digest and status.state in ("starting", "running")
-
-
-def _still_alive(description: ApplicationDescription, pids: set[int]) -> Failed:
-    return Failed(
-        "STOP_FAILED",
-        f"{description.name} did not stop: {'; '.join(describe_process(pid) for pid in sorted(pids))}.",
-        "End these processes by hand, then run the step again.",
-    )
 
 
 def _not_ours(description: ApplicationDescription, strangers: list[Running]) -> Refused:

@@ -1,9 +1,9 @@
 """Runs one application's processes and outlives whoever started it: `python -m … supervisor STATE_DIR`.
 
 It starts the processes of STATE_DIR/launch.json in order, each when the one before it is up, keeps their logs bounded,
-writes STATE_DIR/status.json, and on STATE_DIR/stop or SIGTERM stops them in reverse order: SIGTERM to the process, then
-to what it left behind, then SIGKILL to all of it. It never restarts a process: a crash is a fact for people to
-see, and a restart after a switch could write to the wrong database.
+writes STATE_DIR/status.json, and on STATE_DIR/stop stops them in reverse order: SIGTERM to the process, then to what it
+left behind, then SIGKILL to all of it. On SIGTERM all of them are told at once. It never restarts a process: a crash is
+a fact for people to see, and a restart after a switch could write to the wrong database.
 
 Standard library only: rollback.sh uses it when nothing else works. `--stop` stops an instance from outside, even when
 its supervisor was killed.
@@ -16,6 +16,7 @@ import ctypes
 import fcntl
 import os
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -62,6 +63,7 @@ class Supervisor:
         self.signalled = False
         self.cut_off = False
         self.children: dict[int, ProcessStatus] = {}
+        self.told: set[int] = set()
         self._next_look = 0.0
         own_start = processes.create_time(os.getpid()) or time.time()
         self.status = Status(
@@ -77,6 +79,9 @@ class Supervisor:
 
     def run(self) -> int:
         """Start all, watch, stop all. 0 when stopped as asked, 1 when the start failed or something is left."""
+        awake, tell = os.pipe()
+        os.set_blocking(tell, False)
+        signal.set_wakeup_fd(tell)  # a stop that is signalled begins at once: somebody holds a write lock meanwhile
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -90,7 +95,7 @@ class Supervisor:
         self._write("running")
         while not self._asked_to_stop() and not self._all_ended():
             self._look_after()
-            time.sleep(POLL_SECONDS)
+            select.select([awake], [], [], POLL_SECONDS)
         asked = self._asked_to_stop()
         self._write("stopping")
         left = self._stop_all("stopping")
@@ -204,10 +209,10 @@ class Supervisor:
 
     def _stop_all(self, state: str) -> set[int]:
         """Stop in reverse order; returns what could not be ended."""
-        if self.cut_off:  # no time for an order
+        if self.cut_off or self.signalled:  # no time for an order
             for entry in self.status.processes:
                 if entry.state in ("starting", "running"):
-                    processes.send(entry.pid, signal.SIGTERM)
+                    self._tell(entry)
         pairs = list(zip(self.launch.processes, self.status.processes, strict=True))
         deadline = time.monotonic() + LIFELINE_GRACE_SECONDS
         for process, entry in reversed(pairs):
@@ -227,7 +232,7 @@ class Supervisor:
         mine = processes.family([entry.pid])
         if entry.pid in self.children:
             entry.state = "stopping"
-            processes.send(entry.pid, signal.SIGTERM)
+            self._tell(entry)
             until = time.monotonic() + grace
             while entry.pid in self.children and time.monotonic() < until:
                 mine |= processes.family([entry.pid])
@@ -239,6 +244,12 @@ class Supervisor:
         processes.end_all(lambda: self._still_there(started), grace=leftover_grace)
         if entry.state != "crashed":
             entry.state = "stopped"
+
+    def _tell(self, entry: ProcessStatus) -> None:
+        """Once: a second SIGTERM makes some servers drop the requests that they would have answered."""
+        if entry.pid not in self.told:
+            self.told.add(entry.pid)
+            processes.send(entry.pid, signal.SIGTERM)
 
     def _still_there(self, started: dict[int, float]) -> set[int]:
         self._reap()

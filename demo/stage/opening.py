@@ -28,7 +28,7 @@ from migrations_app.services.sections import SECTIONS
 PLAN_SECONDS = 180
 REHEARSAL_SECONDS = 600
 # Short, so that a crossing can be watched to its end; see docs/reference/settings.md for what fits production.
-SETTINGS = {"soak_seconds": 20, "soak_interval_seconds": 2, "endpoint_limit_ms": 2000}
+SETTINGS = {"soak_seconds": 20, "soak_interval_seconds": 2, "endpoint_limit_ms": 2000, "load_seconds": 4}
 WINDOW = timedelta(days=7)  # as long as a rehearsal stays fresh
 OVER = (RunState.FAILED, RunState.CANCELLED, RunState.ROLLED_BACK)
 

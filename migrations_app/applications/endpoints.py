@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from migrations_app.applications.description import ApplicationDescription, Dialect, EndpointCheck
 from migrations_app.applications.http import Answer, get
-from migrations_app.engine.errors import EngineError, Failed
+from migrations_app.engine.errors import Failed
 from migrations_app.engine.source.json_stream import BadJson, JsonStream
 
 FIELD_BYTES = 65_536  # an answer whose fields are checked is small
@@ -32,18 +32,6 @@ class EndpointResult:
     code: str = ""
 
 
-@dataclass(frozen=True)
-class EndpointTimes:
-    """Times of several requests to one endpoint, in milliseconds."""
-
-    name: str
-    requests: int
-    failures: int
-    p50_ms: float
-    p95_ms: float
-    max_ms: float
-
-
 def check_endpoints(
     description: ApplicationDescription, dialect: Dialect, row_counts: Mapping[str, int] | None
 ) -> tuple[EndpointResult, ...]:
@@ -62,7 +50,7 @@ def check_endpoint(
     begun = time.monotonic()
     status, length, problem, code = 0, None, "", ""
     try:
-        with _ask(description, check) as answer:
+        with ask(description, check) as answer:
             status = answer.status
             if status != check.status:
                 problem, code = f"answered {status} instead of {check.status}", "ENDPOINT_STATUS"
@@ -81,26 +69,22 @@ def check_endpoint(
     return EndpointResult(check.name, not problem, status, took, length, problem, code)
 
 
-def measure(description: ApplicationDescription, requests: int = 20) -> tuple[EndpointTimes, ...]:
-    """p50 and p95 of each endpoint, whole answers read, one request after the other."""
-    return tuple(_measure_one(description, check, requests) for check in description.endpoints)
-
-
 def fetch_json(
     description: ApplicationDescription, check: EndpointCheck, limit: int = FIELD_BYTES
 ) -> tuple[int, object]:
     """(status, parsed body) of an endpoint. Raises EngineErrors."""
-    with _ask(description, check, limit) as answer:
+    with ask(description, check, limit) as answer:
         return answer.status, _parsed(answer.read_all())
 
 
 def count_array(description: ApplicationDescription, check: EndpointCheck) -> int:
     """How many elements the endpoint's array has. Raises EngineErrors."""
-    with _ask(description, check) as answer:
+    with ask(description, check) as answer:
         return _array_length(answer)
 
 
-def _ask(description: ApplicationDescription, check: EndpointCheck, limit: int = 0) -> AbstractContextManager[Answer]:
+def ask(description: ApplicationDescription, check: EndpointCheck, limit: int = 0) -> AbstractContextManager[Answer]:
+    """One GET to the endpoint, its answer read in pieces. Raises EngineErrors."""
     process = description.process(check.process)
     if process.port is None:
         raise Failed(
@@ -183,27 +167,6 @@ def _parsed(body: bytes) -> object:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise Failed("ENDPOINT_NOT_JSON", "The answer is no valid JSON.", "Check the endpoint's path.") from None
-
-
-def _measure_one(description: ApplicationDescription, check: EndpointCheck, requests: int) -> EndpointTimes:
-    times, failures = [], 0
-    for _ in range(requests):
-        begun = time.monotonic()
-        try:
-            with _ask(description, check, ARRAY_BYTES) as answer:
-                while answer.read():
-                    pass
-                good = answer.status == check.status
-        except EngineError:
-            good = False
-        if good:
-            times.append((time.monotonic() - begun) * 1000)
-        else:
-            failures += 1
-    times.sort()
-    return EndpointTimes(
-        check.name, requests, failures, percentile(times, 50), percentile(times, 95), times[-1] if times else 0.0
-    )
 
 
 def percentile(ordered: list[float], percent: int) -> float:

@@ -7,13 +7,14 @@ from django.db import models
 from django.db.models import Q
 
 from controlplane.registry.models import Application
+from migrations_app.models.plan_settings import setting_of
 from migrations_app.models.states import PlanState
 
 
 class MigrationPlan(models.Model):
     """The reviewed mapping and the settings of a move; immutable once submitted. `document` is MovePlan.to_document().
 
-    settings: {"jobs": 2, "soak_seconds": 3600, "endpoint_limit_ms": 500}; see services/plans.py for all of them.
+    settings: {"jobs": 2, "soak_seconds": 3600, "endpoint_limit_ms": 500}; see plan_settings.py for all of them.
     choices: {"CODE" or "CODE@table.column": choice}
     target_schema_digest: of the application's own schema in the target (mode existing), '' in mode create.
     """
@@ -62,6 +63,10 @@ class MigrationPlan(models.Model):
     @property
     def short_digest(self) -> str:
         return self.digest[:8]
+
+    def setting(self, name: str) -> int:
+        """The number of that name; its default for a plan from before there was such a setting."""
+        return setting_of(self.settings, name)
 
 
 class Finding(models.Model):

@@ -31,8 +31,8 @@ class TemplateItem:
 
     step, proof, subject: which step proves it, what is looked for in the step's evidence, and about what.
     command: purpose of the operator's command that proves it. parts: codes of the items that it follows from.
-    needs: what the application must have for the system to prove it ("command:driver", "endpoints", "endpoint:NAME");
-    where that is missing, `otherwise` proves it. after: the step that voids what people recorded before it.
+    needs: what the application must have for the system to prove it ("command:driver", "endpoints", "endpoint:NAME",
+    "pool"); where that is missing, `otherwise` proves it. after: the step that voids what people recorded before it.
     """
 
     code: str

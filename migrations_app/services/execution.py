@@ -120,6 +120,7 @@ def execute(step: RunStep) -> StepResult:
         log=_logger_of(step),
         now=timezone.now,
         alerts=lambda: watching.alerts_of(run, timezone.now()),
+        database_errors=lambda: watching.database_errors_of(run),
     )
     with Heartbeat(control, lambda: renew(step, board.snapshot())):
         try:

@@ -16,23 +16,14 @@ from migrations_app.engine.plan import EMPTY_THEN_LOAD, LOAD
 from migrations_app.engine.planning.findings import CATALOGUE
 from migrations_app.engine.planning.plan_existing_around import FOLLOW, INTEGERS
 from migrations_app.models import Finding, MigrationPlan
+from migrations_app.models.plan_settings import FLAGS, NUMBERS
 from migrations_app.models.states import PlanState
 from migrations_app.services.errors import ServiceRefused, Stale
 from migrations_app.services.gaps import PLAN, require_described
 from migrations_app.services.permissions import require_role
 
 MAKE_PLAN = "migrations_app.make_plan"
-# name: (default, lowest, highest)
-NUMBERS: dict[str, tuple[int, int, int]] = {
-    "jobs": (2, 1, 8),
-    "soak_seconds": (3600, 0, 30 * 86400),
-    "soak_interval_seconds": (60, 1, 3600),
-    "endpoint_limit_ms": (500, 1, 60000),
-    "parallel_clients": (10, 1, 100),
-    "backup_days": (30, 1, 3650),
-}
 LONGEST_CHOICE = 1024  # characters, as the model's field
-FLAGS: dict[str, bool] = {"small_team": False}
 
 
 def request_plan(

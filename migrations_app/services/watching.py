@@ -7,13 +7,14 @@ Monitoring is beside the way of a run, never in it: what fails here is logged, a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from migrations_app.models import MigrationRun, RunStep
-from migrations_app.models.states import RUN_FINISHED, RunKind, RunState, StepState
+from controlplane.registry.models import Application
+from migrations_app.models import MigrationRun, Replication, RunStep
+from migrations_app.models.states import RUN_FINISHED, Direction, ReplicationState, RunKind, RunState, StepState
 from migrations_app.steps.base import AlertsSeen
 from monitoring_app.services import burning, markers, rules, silences, targets
 
@@ -25,7 +26,7 @@ _DOWN = frozenset(
         *("before_stop", "stop_application", "final_backup", "refresh_export", "load", "verify", "arm_change_queue"),
         *("switch_configuration", "start_application", "check_application"),
         *("back_stop", "back_save_changes", "back_restore_source", "back_switch_configuration"),
-        *("back_start", "back_check"),
+        *("back_start", "back_check", "cut_over", "back_fall_back"),
     }
 )
 _UP = frozenset({"check_application", "back_check"})
@@ -43,9 +44,9 @@ def step_ended(*, run: MigrationRun, step: RunStep, now: datetime) -> None:
     """The switches become markers; an application that is up ends the silence. Call in the result's transaction."""
     if step.state != StepState.SUCCEEDED:
         return
-    if step.name == "switch_configuration":
+    if step.name == "switch_configuration" or (step.name == "cut_over" and run.switched_at is not None):
         _say(run, lambda: _crossed(run, run.switched_at or now))
-    elif step.name == "back_switch_configuration":
+    elif step.name in ("back_switch_configuration", "back_fall_back") and run.switched_at is not None:
         _say(run, lambda: _went_back(run, now))
     if step.name in _UP:
         _say(run, lambda: _end_silence(run, now))
@@ -64,6 +65,49 @@ def alerts_of(run: MigrationRun, now: datetime) -> AlertsSeen:
     """What burns now for the run's application, for the soak. Not watched is said, and not taken for quiet."""
     seen = burning.look(application=run.application, now=now)
     return AlertsSeen(seen.watched, seen.why, seen.critical)
+
+
+def database_errors_of(run: MigrationRun) -> Mapping[str, int] | None:
+    """Errors of the database by SQLSTATE in the application's log since its switch; None where nobody reads it, and
+    for a rehearsal, whose second copy writes elsewhere."""
+    return burning.errors_since_cut_over(application=run.application) if run.kind == RunKind.PRODUCTION else None
+
+
+def replication_seen(*, replication: Replication, now: datetime) -> None:
+    """A sample of a live crossing: whether its sides follow one another, and how far they are apart."""
+    labels = {"direction": str(replication.direction)}
+    rows, seconds = replication.lag_rows, replication.lag_seconds
+    broken = replication.state == ReplicationState.BROKEN
+    why = replication.error_message if broken else "not measured yet"
+    measured = [
+        Measurement("crossing_follows", 0.0 if broken else 1.0, labels),
+        _measured("crossing_rows", None if broken else rows, labels, why),
+        _measured("crossing_lag", None if broken else seconds, labels, why),
+    ]
+    _sample(replication.application, measured, now)
+
+
+def replication_over(*, application: Application, now: datetime) -> None:
+    """Nothing follows any more, and that is well: what fired about it ends."""
+    series = [{"direction": str(direction)} for direction in (Direction.FORWARD, Direction.BACK)]
+    known = samples.labels_of(application=application, metric="crossing_follows")
+    measured = [Measurement("crossing_follows", 1.0, labels) for labels in series if labels in known]
+    measured += [Measurement("crossing_lag", 0.0, labels) for labels in series if labels in known]
+    _sample(application, measured, now)
+
+
+def _measured(metric: str, value: float | None, labels: Mapping[str, str], why: str) -> Measurement:
+    if value is None:
+        return Measurement.unknown(metric, why[:300], labels)
+    return Measurement(metric, float(value), labels)
+
+
+def _sample(application: Application, measured: list[Measurement], now: datetime) -> None:
+    try:
+        with transaction.atomic():
+            targets.keep_samples(application=application, measurements=measured, now=now)
+    except Exception:  # monitoring is beside the crossing, never in it; the log has it
+        logger.exception("monitoring did not hear of the replication of %s", application.name)
 
 
 def _say(run: MigrationRun, what: Callable[[], None]) -> None:

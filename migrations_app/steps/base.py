@@ -64,6 +64,10 @@ def _no_alerts() -> AlertsSeen:
     return AlertsSeen(False, "nobody was asked")
 
 
+def _no_log() -> Mapping[str, int] | None:
+    return None
+
+
 @dataclass
 class StepContext:
     """What a step is given. `run` and `step` are read only here."""
@@ -74,6 +78,8 @@ class StepContext:
     log: Callable[[str], None]
     now: Callable[[], datetime]
     alerts: Callable[[], AlertsSeen] = _no_alerts  # what monitoring sees now
+    # {SQLSTATE: how often} in the application's log since the switch, as monitoring read it; None where it reads none
+    database_errors: Callable[[], Mapping[str, int] | None] = _no_log
 
     @property
     def facts(self) -> dict[str, Any]:

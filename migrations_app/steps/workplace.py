@@ -23,6 +23,7 @@ from migrations_app.applications.description import (
     Identity,
     Pointing,
     PointingValues,
+    Pool,
     ProcessSpec,
     for_rehearsal,
 )
@@ -233,5 +234,5 @@ def _pointing(application: Application, operator: OperatorFile) -> Pointing:
 def _identity(given: dict[str, Any]) -> Identity | None:
     if not given:
         return None
-    canary = given.get("canary")
-    return Identity(**{**given, "canary": Canary(**canary) if canary else None})
+    canary, pool = given.get("canary"), given.get("pool")
+    return Identity(**{**given, "canary": Canary(**canary) if canary else None, "pool": Pool(**pool) if pool else None})

@@ -42,6 +42,14 @@ def look(*, application: Application, now: datetime) -> Burning:
     return Burning(True, "", titles, critical, tuple(_silent(target, now)))
 
 
+def errors_since_cut_over(*, application: Application) -> dict[str, int] | None:
+    """{SQLSTATE: times} that the application's log named since its cut-over; None where no log is read, or there was no
+    cut-over."""
+    target = Target.objects.filter(application=application, enabled=True).first()
+    errors = (target.seen.get("errors") or {}) if target is not None else {}
+    return {str(state): int(times) for state, times in errors["counts"].items()} if errors.get("since") else None
+
+
 def _silent(target: Target, now: datetime) -> list[str]:
     """Parts of the loop whose last round is too old to say anything of now."""
     longest = loop.SILENT_INTERVALS * loop.interval()

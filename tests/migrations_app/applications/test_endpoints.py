@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from migrations_app.applications.description import ApplicationDescription, EndpointCheck
-from migrations_app.applications.endpoints import check_endpoint, check_endpoints, measure, percentile
+from migrations_app.applications.endpoints import check_endpoint, check_endpoints, percentile
 from migrations_app.engine.errors import Refused
 from tests.migrations_app.applications.conftest import Tiny
 
@@ -131,16 +131,6 @@ def test_a_large_array_is_counted_in_a_stream(large: ApplicationDescription) -> 
     tracemalloc.stop()
     assert result.passed and result.length == 100_000
     assert peak < 2_000_000
-
-
-def test_measure_gives_times_of_every_endpoint(running: ApplicationDescription) -> None:
-    times = measure(running, requests=5)
-    assert [(entry.name, entry.requests, entry.failures) for entry in times] == [("health", 5, 0), ("items", 5, 0)]
-    assert all(0 < entry.p50_ms <= entry.p95_ms <= entry.max_ms for entry in times)
-
-
-def test_measure_counts_failures(tiny: Tiny) -> None:
-    assert [entry.failures for entry in measure(tiny.describe(), requests=2)] == [2, 2]
 
 
 def test_percentiles_are_nearest_rank() -> None:

@@ -58,7 +58,10 @@ class World:
             raise AttributeError(name) from None
 
     def plan(self, **settings: Any) -> MigrationPlan:
-        settings = {"soak_seconds": 0, "soak_interval_seconds": 1, **settings}
+        settings = {
+            **{"soak_seconds": 0, "soak_interval_seconds": 1, "load_seconds": 1, "load_per_second": 20},
+            **settings,
+        }
         plan = request_plan(actor=self.people["ana"], application=self.application, settings=settings)
         assert work_on_plan(plan_id=plan.pk)
         plan.refresh_from_db()

@@ -4,6 +4,7 @@
 files = ["/srv/yukyu"]
 hosts = ["yukyu.internal", "db.internal"]
 hosts_without_tls = ["db.internal"]
+units = ["yukyu-web.service"]
 
 [commands.upgrade]
 argv = ["{python}", "-m", "alembic", "upgrade", "head"]
@@ -62,6 +63,7 @@ class OperatorFile:
     hosts: tuple[str, ...]
     commands: Mapping[str, OperatorCommand]
     hosts_without_tls: tuple[str, ...] = ()  # the recorded exceptions: targets whose certificate isn't proved
+    units: tuple[str, ...] = ()  # units of systemd that may be stopped and started
 
     def command(self, name: str) -> OperatorCommand:
         """The command of that name. Raises OperatorRefused UNKNOWN_COMMAND."""
@@ -92,14 +94,15 @@ def read_operator_file(path: Path) -> OperatorFile:
     if unknown:
         raise _broken(path, f"unknown section {sorted(unknown)[0]!r}")
     roots = _table(path, document, "roots")
-    if set(roots) - {"files", "hosts", "hosts_without_tls"}:
-        raise _broken(path, "[roots] knows only files, hosts and hosts_without_tls")
+    if set(roots) - {"files", "hosts", "hosts_without_tls", "units"}:
+        raise _broken(path, "[roots] knows only files, hosts, hosts_without_tls and units")
     files = tuple(_root(path, text) for text in _texts(path, roots, "files", "[roots]"))
     hosts = tuple(text.lower() for text in _texts(path, roots, "hosts", "[roots]"))
     without_tls = tuple(text.lower() for text in _texts(path, roots, "hosts_without_tls", "[roots]"))
+    units = _texts(path, roots, "units", "[roots]")
     entries = _table(path, document, "commands")
     commands = {name: _command(path, name, entry) for name, entry in entries.items()}
-    return OperatorFile(path, files, hosts, commands, without_tls)
+    return OperatorFile(path, files, hosts, commands, without_tls, units)
 
 
 def inside_roots(operator_file: Path, roots: tuple[Path, ...], path: Path | str) -> Path:

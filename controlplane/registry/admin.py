@@ -57,7 +57,7 @@ class ApplicationAdmin(LookedAt):
     fieldsets = (
         (None, {"fields": ("page", "name", "title", "host", "source_path", "busy_timeout_ms")}),
         ("Target", {"fields": ("target_schema", "schema_mode")}),
-        ("How it runs", {"fields": ("processes", "commands", "pointing", "rehearsal")}),
+        ("How it runs", {"fields": ("processes", "driver", "commands", "pointing", "rehearsal")}),
         ("How it proves that it is well", {"fields": ("endpoints", "identity", "encrypted_columns")}),
         ("When, and who is told", {"fields": ("change_window", "recipients")}),
         ("Kept by Causeway", {"fields": ("seen", "version", "described_at", "created_at")}),

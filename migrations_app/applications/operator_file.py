@@ -22,6 +22,17 @@ class OperatorFile:
     hosts: tuple[str, ...]
     commands: Mapping[str, CommandSpec]
     hosts_without_tls: tuple[str, ...] = ()  # the recorded exceptions: targets whose certificate isn't proved
+    units: tuple[str, ...] = ()  # units of systemd that may be stopped and started
+
+    def unit(self, name: str) -> str:
+        """The unit itself, when it is named in the file. Raises Refused UNIT_NOT_ALLOWED."""
+        if name not in self.units:
+            raise Refused(
+                "UNIT_NOT_ALLOWED",
+                f"The unit {name} is not on the operator's list.",
+                f"Add it to [roots] units in {self.path}, or choose one of: {', '.join(self.units) or 'none yet'}.",
+            )
+        return name
 
     def target(self, text: str, certificates: Path | None = None) -> TargetUrl:
         """A target's address that came through the web: on this machine, or on a host of the list.
@@ -62,7 +73,7 @@ def read_operator_file(path: Path) -> OperatorFile:
         name: CommandSpec(name, command.argv, command.cwd, command.environment, command.timeout_seconds)
         for name, command in found.commands.items()
     }
-    return OperatorFile(found.path, found.roots, found.hosts, commands, found.hosts_without_tls)
+    return OperatorFile(found.path, found.roots, found.hosts, commands, found.hosts_without_tls, found.units)
 
 
 @contextmanager

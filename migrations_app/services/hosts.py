@@ -35,6 +35,7 @@ def describe_host(*, host_id: int) -> None:
             "roots": [str(root) for root in operator.roots],
             "hosts": sorted({*operator.hosts, *operator.hosts_without_tls}),
             "commands": sorted(operator.commands),
+            "units": sorted(operator.units),
         }
     except EngineError as error:
         found["problem"] = error.message

@@ -63,6 +63,11 @@ class Application(models.Model):
     schema_mode = models.CharField(max_length=16, choices=SchemaMode.choices, default=SchemaMode.CREATE)
     # [{"name": "web", "command": "yukyu-web", "order": 1, "port": 8010, "rehearsal_port": 8110}]
     processes = models.JSONField(default=list, blank=True)
+    # How it is stopped and started; {} as {"kind": "process"}: by a supervisor of ours. Else, all of them names of the
+    # operator's: {"kind": "systemd", "units": [...]}, {"kind": "command", "start": …, "stop": …, "status": …},
+    # {"kind": "manual", "instructions": …}, {"kind": "blue_green", "ports": {process: port}, "upstream": {…}}:
+    # see docs/reference/drivers.md
+    driver = models.JSONField(default=dict, blank=True)
     # Names of the operator's commands: {"schema": …, "schema_heads": …, "before_stop": …, "after_start": …,
     # "driver": …, "version": …}
     commands = models.JSONField(default=dict, blank=True)

@@ -22,6 +22,7 @@ class Host(models.Model):
     roots = models.JSONField(default=list, blank=True)
     hosts = models.JSONField(default=list, blank=True)
     commands = models.JSONField(default=list, blank=True)  # names, sorted
+    units = models.JSONField(default=list, blank=True)  # units of systemd that may be stopped and started, sorted
     problem = models.TextField(blank=True)  # why the file could not be read
     seen_at = models.DateTimeField(null=True, blank=True)  # None: no worker has answered yet
 

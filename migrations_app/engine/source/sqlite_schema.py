@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Sequence
 
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.source.cells import InvalidText
+from migrations_app.engine.source.own_objects import Entry, application_entries, schema_digest
 from migrations_app.engine.source.schema import (
     IndexColumn,
     SourceColumn,
@@ -34,30 +34,16 @@ READABLE_MODULES = frozenset(SHADOWS)
 _GENERATED = {2: "virtual", 3: "stored"}
 _ROWID_NAMES = ("rowid", "_rowid_", "oid")
 
-_Entry = tuple[str, str, str, str]  # type, name, table, sql
-
 
 def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _entries(connection: sqlite3.Connection) -> list[_Entry]:
-    found: list[_Entry] = []
-    rows = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema")
-    for row in rows:
-        if any(isinstance(part, InvalidText) for part in row):
-            raise Refused(
-                "BAD_NAME", f"A {row[0]} has a name or definition that isn't valid text.", "Rename it in the source."
-            )
-        found.append((str(row[0]), str(row[1]), str(row[2]), str(row[3])))
-    return found
 
 
 def _is_system(name: str) -> bool:
     return fold(name).startswith("sqlite_")
 
 
-def _shadow_names(entries: Sequence[_Entry]) -> dict[str, str]:
+def _shadow_names(entries: Sequence[Entry]) -> dict[str, str]:
     """Folded names of shadow tables, each with its virtual table's."""
     names: dict[str, str] = {}
     for kind, name, _table, sql in entries:
@@ -69,14 +55,17 @@ def _shadow_names(entries: Sequence[_Entry]) -> dict[str, str]:
 
 def virtual_shadows(connection: sqlite3.Connection) -> frozenset[str]:
     """The names of all shadow tables: what a virtual table's module may prepare writes for."""
-    entries = _entries(connection)
+    entries = application_entries(connection.execute)
     shadows = _shadow_names(entries)
     return frozenset(name for kind, name, _table, _sql in entries if kind == "table" and fold(name) in shadows)
 
 
 def read_schema(connection: sqlite3.Connection) -> SourceSchema:
-    """Read all objects. Raises Refused BAD_NAME for names that aren't text; sqlite3.Error otherwise."""
-    entries = _entries(connection)
+    """Read all objects but those of a live crossing (own_objects.py).
+
+    Raises Refused BAD_NAME for names that aren't text, CAPTURE_DAMAGED; sqlite3.Error otherwise.
+    """
+    entries = application_entries(connection.execute)
     shadows = _shadow_names(entries)
     index_sql = {name: sql for kind, name, _table, sql in entries if kind == "index"}
     tables = [
@@ -94,7 +83,7 @@ def read_schema(connection: sqlite3.Connection) -> SourceSchema:
         views=_objects(entries, "view"),
         triggers=_objects(entries, "trigger"),
         sequences=_sequences(connection) if has_sequence else (),
-        digest=_digest(entries),
+        digest=schema_digest(entries),
         page_count=int(str(_pragma(connection, "page_count"))),
     )
 
@@ -103,22 +92,13 @@ def _pragma(connection: sqlite3.Connection, name: str) -> object:
     return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
 
-def _objects(entries: Sequence[_Entry], wanted: str) -> tuple[SourceObject, ...]:
+def _objects(entries: Sequence[Entry], wanted: str) -> tuple[SourceObject, ...]:
     return tuple(sorted((SourceObject(n, t, s) for kind, n, t, s in entries if kind == wanted), key=lambda o: o.name))
 
 
 def _sequences(connection: sqlite3.Connection) -> tuple[tuple[str, int], ...]:
     rows = connection.execute("SELECT name, max(seq) FROM sqlite_sequence GROUP BY name ORDER BY name")
     return tuple((name, seq) for name, seq in rows if isinstance(name, str) and isinstance(seq, int))
-
-
-def _digest(entries: Sequence[_Entry]) -> str:
-    lines = sorted(
-        f"{kind}\x1f{name}\x1f{table}\x1f{sql}"
-        for kind, name, table, sql in entries
-        if not fold(name).startswith("sqlite_stat")
-    )
-    return hashlib.sha256("\x1e".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _read_table(

@@ -76,7 +76,7 @@ class Source:
         self._remove_copy: Callable[[], None] | None = None
         self.recovered_journal = False
         self.identity = (0, 0)  # device and inode that the path named just before it was opened
-        connection.text_factory = _decode_utf8
+        connection.text_factory = decode_utf8
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL_BYTES)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
@@ -247,7 +247,7 @@ class Source:
             with self._errors("reading"), _care_for_rows():
                 return work()
         finally:
-            self._connection.text_factory = _decode_utf8
+            self._connection.text_factory = decode_utf8
 
     def define(self, name: str, function: Callable[..., Any], arguments: int = 1) -> None:
         """Make a deterministic Python function known to the SELECTs of this connection; -1: of any arguments."""
@@ -384,7 +384,7 @@ def _bindable(value: Cell) -> int | float | str | bytes | None:
     return value
 
 
-def _decode_utf8(raw: bytes) -> str | InvalidText:
+def decode_utf8(raw: bytes) -> str | InvalidText:
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -1,0 +1,111 @@
+"""Opens the application's file for writing: the only place of the engine that does.
+
+Through SQLite alone, never past it: closing any other descriptor of the file would drop this process's locks on it
+(https://www.sqlite.org/howtocorrupt.html, section 2.2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+from migrations_app.engine.errors import Refused
+from migrations_app.engine.source.guards import authorize, load_schema
+from migrations_app.engine.source.sqlite_errors import MAX_CELL_BYTES, translate_error
+from migrations_app.engine.source.sqlite_source import decode_utf8
+
+_LOOK_SECONDS = 5.0
+
+
+def open_for_writing(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+    """Autocommit mode, foreign keys and recursive triggers off; text that isn't valid UTF-8 comes as InvalidText.
+
+    What it commits is on the disk. Any thread may use it, one at a time.
+    Raises Refused NOT_FOUND; what translate_error() gives.
+    """
+    connection = _open(path, "rw", busy_timeout_ms / 1000)
+    try:
+        for pragma in ("foreign_keys=OFF", "recursive_triggers=OFF", "synchronous=EXTRA", "cell_size_check=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA trusted_schema=OFF")
+        load_schema(connection)
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate_error(path, error, "opening it for writing") from error
+    return connection
+
+
+@contextlib.contextmanager
+def write_transaction(path: Path, busy_timeout_ms: int, doing: str) -> Iterator[sqlite3.Connection]:
+    """One transaction that holds the file's write lock from its start; rolled back when anything is raised.
+
+    Raises Refused LOCKED after busy_timeout_ms; what translate_error() gives.
+    """
+    connection = open_for_writing(path, busy_timeout_ms)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise translate_error(path, error, doing) from error
+    finally:
+        with contextlib.suppress(sqlite3.Error):  # closing rolls back, too
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        connection.close()
+
+
+@contextlib.contextmanager
+def short_look(path: Path) -> Iterator[sqlite3.Connection]:
+    """One read transaction that leaves no trace beside the file, unless it must be recovered to be read.
+
+    Read-only first: the last one to close a file that it may write brings its log into it. A process that died in a
+    transaction leaves what only somebody who may write can take back.
+    Raises Refused NOT_FOUND; what translate_error() gives.
+    """
+    try:
+        connection = _reading(path, "ro")
+    except sqlite3.Error:
+        try:
+            connection = _reading(path, "rw")
+        except sqlite3.Error as error:
+            raise translate_error(path, error, "looking into it") from error
+    try:
+        yield connection
+    except sqlite3.Error as error:
+        raise translate_error(path, error, "looking into it") from error
+    finally:
+        connection.close()
+
+
+def _reading(path: Path, mode: str) -> sqlite3.Connection:
+    connection = _open(path, mode, _LOOK_SECONDS)
+    try:
+        for pragma in ("query_only=ON", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.set_authorizer(lambda action, first, second, _, inner: authorize(action, first, second, inner, ()))
+        connection.execute("BEGIN")
+        load_schema(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _open(path: Path, mode: str, seconds: float) -> sqlite3.Connection:
+    path = Path(os.path.abspath(path))
+    if not path.is_file():
+        raise Refused("NOT_FOUND", f"There is no file {path}.", "Check the path.")
+    uri = f"file:{urllib.parse.quote(str(path))}?mode={mode}"
+    try:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=seconds, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise translate_error(path, error, "opening it") from error
+    connection.text_factory = decode_utf8
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    return connection

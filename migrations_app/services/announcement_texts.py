@@ -154,8 +154,26 @@ def _rollback_refused(run: MigrationRun, actor: str, detail: Detail) -> Text:
 
 
 def _rollback_started(run: MigrationRun, actor: str, detail: Detail) -> Text:
-    sentence = f"Run {run.pk} is being rolled back: {run.application.name} goes back to SQLite."
+    itself = " by itself, as its plan says, since nothing is lost by it" if detail.get("automatic") else ""
+    sentence = f"Run {run.pk} is being rolled back{itself}: {run.application.name} goes back to SQLite."
     return Text(f"run {run.pk} is rolled back now: watch it", sentence, _reason(detail), "Watch it", _run(run), "care")
+
+
+def _rollback_withheld(run: MigrationRun, actor: str, detail: Detail) -> Text:
+    facts: Facts = (
+        ("Step", str(detail.get("step", ""))),
+        ("Code", str(detail.get("code") or "–")),
+        *_reason(detail),
+    )
+    return Text(
+        f"run {run.pk} did not go back by itself: look and decide",
+        f"A check of run {run.pk} failed soon after the switch. Its plan says to go back by itself where nothing is "
+        "lost, but that isn't so. The run is held until a person decides.",
+        facts,
+        "Look and decide",
+        reverse("run_rollback", args=[run.pk]),
+        "alarm",
+    )
 
 
 def _rolled_back(run: MigrationRun, actor: str, detail: Detail) -> Text:
@@ -201,6 +219,20 @@ def _countersign_overdue(run: MigrationRun, actor: str, detail: Detail) -> Text:
     )
 
 
+def _replication_broken(run: MigrationRun, actor: str, detail: Detail) -> Text:
+    name = run.application.name
+    facts: Facts = (("Code", str(detail.get("code") or "–")),)
+    if detail.get("closed"):
+        sentence = (
+            f"Rows of {name} can no longer flow back from PostgreSQL to SQLite. Going back may lose what is written "
+            "from now on."
+        )
+        return Text(f"the way back of {name} has ended: look and decide", sentence, facts, "Look", _run(run), "alarm")
+    side = "SQLite no longer follows PostgreSQL" if detail.get("back") else "PostgreSQL no longer follows SQLite"
+    sentence = f"{side} for {name}. The application itself is not touched; a run that relies on it is held."
+    return Text(f"the live crossing of {name} is broken: look and decide", sentence, facts, "Look", _run(run), "alarm")
+
+
 def _countersigned(run: MigrationRun, actor: str, detail: Detail) -> Text:
     sentence = f"{actor} countersigned the rollback of run {run.pk}."
     return Text(f"rollback of run {run.pk} is countersigned, nothing to do", sentence, (), "Open the run", _run(run))
@@ -217,7 +249,9 @@ KINDS: dict[str, Kind] = {
     "rollback_refused": Kind(MailTopic.ROLLBACK, _rollback_refused),
     "rollback_started": Kind(MailTopic.ROLLBACK, _rollback_started),
     "rollback_held": Kind(MailTopic.ROLLBACK, _held),
+    "rollback_withheld": Kind(MailTopic.HELD, _rollback_withheld),
     "rolled_back": Kind(MailTopic.ROLLBACK, _rolled_back),
+    "replication_broken": Kind(MailTopic.HELD, _replication_broken),
     "break_glass": Kind(MailTopic.BREAK_GLASS, _break_glass),
     "countersign_overdue": Kind(MailTopic.BREAK_GLASS, _countersign_overdue),
     "countersigned": Kind(MailTopic.BREAK_GLASS, _countersigned),

@@ -26,6 +26,7 @@ from migrations_app.models import MigrationRun, RunStep, StepLogLine
 from migrations_app.models.states import RunState, StepState
 from migrations_app.services import watching
 from migrations_app.services.advance import advance_run, next_step
+from migrations_app.services.automatic_rollback import decide_automatic_rollback
 from migrations_app.services.checklist_items import stale_items
 from migrations_app.services.gates import ask_for_go_again
 from migrations_app.services.heartbeat import Heartbeat
@@ -46,11 +47,15 @@ def work_on_run(*, run_id: int, queue: str = "") -> bool:
     """Run the run's next step if it is due and free; answers whether a step was run. `queue` limits to that queue."""
     step = claim_step(run_id=run_id, holder=this_worker(), now=timezone.now(), queue=queue)
     if step is None:
+        if queue != "common":  # only on the application's host can be asked what would be lost
+            decide_automatic_rollback(run_id=run_id, now=timezone.now())
         return False
     result = execute(step)
     recorded = record_result(step=step, token=step.lease_token, result=result, now=timezone.now())
     if not recorded:
         logger.warning("step %s: its lease went to another worker; the result is dropped", step.pk)
+    elif result.outcome == "failed" and queue != "common":
+        decide_automatic_rollback(run_id=run_id, now=timezone.now())
     return True
 
 

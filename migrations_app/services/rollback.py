@@ -5,6 +5,7 @@ One person alone where the second can't be reached: see break_glass.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -196,8 +197,8 @@ def refuse_rollback(*, actor: Any, request: RollbackRequest, reason: str) -> Non
         )
 
 
-def start_rollback(*, run: MigrationRun, now: datetime) -> None:
-    """Derive the steps back from what was done and set them going. Call inside a transaction."""
+def start_rollback(*, run: MigrationRun, now: datetime, detail: Mapping[str, Any] | None = None) -> None:
+    """Derive the steps back from what was done and set them going. Call inside a transaction. detail: for the mail."""
     run.refresh_from_db(from_queryset=MigrationRun.objects.select_for_update())
     if not goes_back(run):
         _create_steps(run)
@@ -208,7 +209,7 @@ def start_rollback(*, run: MigrationRun, now: datetime) -> None:
     lapse_all(run=run, reason="The run is rolled back.", now=now)
     Gate.objects.filter(run=run, state=GateState.OPEN).update(state=GateState.CLOSED)
     change_run(run, RunState.ROLLING_BACK, at=now, held_reason="", hold_requested=False)
-    announce("rollback_started", run, "system")
+    announce("rollback_started", run, "system", detail)
     record(
         action="rollback.started",
         actor="system",

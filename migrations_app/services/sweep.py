@@ -17,6 +17,7 @@ from migrations_app import doorbell
 from migrations_app.models import MigrationPlan, MigrationRun, RunStep
 from migrations_app.models.states import RUN_ACTIVE, OnLapse, Phase, PlanState, RunState, StepState
 from migrations_app.services.advance import WORK, advance_run, next_step
+from migrations_app.services.automatic_rollback import due_step
 from migrations_app.services.break_glass import remind_of_countersignatures
 from migrations_app.services.errors import Stale
 from migrations_app.services.hosts import ring_for_stale
@@ -36,7 +37,7 @@ def sweep(*, now: datetime) -> dict[str, int]:
     lapse_expired(now=now)
     remind_of_countersignatures(now=now)
     rung = 0
-    for run in MigrationRun.objects.filter(state__in=sorted(RUN_ACTIVE)).select_related("application"):
+    for run in MigrationRun.objects.filter(state__in=sorted(RUN_ACTIVE)).select_related("application", "plan"):
         rung += _tried(partial(_ring_for, run, now))
     for plan in MigrationPlan.objects.filter(state=PlanState.MAKING).filter(
         Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now)
@@ -137,6 +138,9 @@ def _lapsed(now: datetime) -> list[int]:
 def _ring_for(run: MigrationRun, now: datetime) -> int:
     if run.reality_at is None or run.reality_at < now - timedelta(seconds=5):
         doorbell.ring(PROBE, run.pk, run.application.host_queue)
+    if due_step(run) is not None:  # a worker died between a failed check and what the plan says to do about it
+        doorbell.ring(WORK, run.pk, run.application.host_queue)
+        return 1
     if run.state not in (RunState.RUNNING, RunState.ROLLING_BACK):
         return 0
     step = next_step(run)

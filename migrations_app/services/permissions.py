@@ -136,8 +136,11 @@ def _why_not_now(name: str, run: MigrationRun, states: tuple[RunState, ...]) -> 
     return f"The run is {run.get_state_display().lower()}."
 
 
+# A maintenance page may be up, the file captures its changes, the application is stopped; a rehearsal is taken down.
+_TO_UNDO = ("before_stop", "install_capture", "stop_application", "cut_over", "create_scratch")
+
+
 def _has_something_to_undo(run: MigrationRun) -> bool:
-    """After the stop the way out is a rollback, which starts the application again; a rehearsal's takes it down.
-    Before it, a maintenance page may be up."""
-    begun = run.steps.begun().filter(name__in=("before_stop", "stop_application", "create_scratch"))
+    """Then the way out is a rollback, which leaves nothing half-done."""
+    begun = run.steps.begun().filter(name__in=_TO_UNDO)
     return run.switched_at is not None or begun.exists()

@@ -10,7 +10,7 @@ from controlplane.audit.trail import record
 from controlplane.redaction import redact
 from migrations_app.models import Artifact, MigrationRun, RunStep
 from migrations_app.models.states import RunState, StepState
-from migrations_app.services import watching
+from migrations_app.services import replication, watching
 from migrations_app.services.advance import advance_run
 from migrations_app.services.checklist import prove_items
 from migrations_app.services.evidence import digest_of
@@ -46,6 +46,7 @@ def record_result(*, step: RunStep, token: int, result: StepResult, now: datetim
             return True
         state = StepState(step.state)
         watching.step_ended(run=run, step=step, now=now)
+        replication.step_ended(run=run, step=step, now=now)
         prove_items(run=run, step=step, now=now)
         lapse_outdated(run=run, now=now)
         record(

@@ -16,7 +16,7 @@ from django.utils import timezone
 from controlplane.audit.trail import record
 from controlplane.registry.models import Role
 from migrations_app.models import Gate, MigrationRun, RollbackRequest, RunStep
-from migrations_app.models.states import GateState, Phase, Price, RunKind, RunState
+from migrations_app.models.states import GateState, Phase, RunKind, RunState
 from migrations_app.services.advance import advance_run, goes_back
 from migrations_app.services.announcements import announce
 from migrations_app.services.errors import Forbidden, ServiceRefused, Stale
@@ -67,7 +67,7 @@ def request_rollback_by_operator(*, run: MigrationRun, login: str, reason: str) 
 
 def preview_rollback(run: MigrationRun) -> list[str]:
     """The titles of the steps that a rollback would do now, in order."""
-    return [spec.title for spec in rollback_sequence(RunKind(run.kind), _begun(run))]
+    return [spec.title for spec in rollback_sequence(RunKind(run.kind), _begun(run), run.strategy)]
 
 
 def file_request(
@@ -222,7 +222,7 @@ def start_rollback(*, run: MigrationRun, now: datetime, detail: Mapping[str, Any
 
 def _create_steps(run: MigrationRun) -> None:
     last = run.steps.order_by("-position").values_list("position", flat=True)[0]
-    for offset, spec in enumerate(rollback_sequence(RunKind(run.kind), _begun(run)), start=1):
+    for offset, spec in enumerate(rollback_sequence(RunKind(run.kind), _begun(run), run.strategy), start=1):
         RunStep.objects.create(
             run=run,
             position=last + offset,
@@ -240,7 +240,7 @@ def _begun(run: MigrationRun) -> set[str]:
 
 
 def _require_rows(tag: PriceTag, rows_typed: int | None) -> None:
-    if tag.price != Price.R3 or tag.rows is None:
+    if tag.lossless or tag.rows is None:
         return
     if rows_typed != tag.rows:
         raise ServiceRefused(
@@ -270,6 +270,7 @@ def _store(
                 requester_role=role,
                 reason=reason,
                 price=tag.price,
+                lossless=tag.lossless,
                 rows_confirmed=tag.rows,
                 state=RollbackRequest.State.AGREED if starts else RollbackRequest.State.WAITING,
                 created_at=now,

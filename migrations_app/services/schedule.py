@@ -30,6 +30,14 @@ _RUNBOOK: dict[str, int] = {
     "check_integrity": 300,
     "check_performance": 300,
     "gate_qa": 900,
+    # Online: what the application waits for is in cut_over.
+    "install_capture": 5,
+    "snapshot_online": 300,
+    "copy_online": 300,
+    "catch_up": 60,
+    "full_check": 300,
+    "arm_back": 60,
+    "cut_over": 30,
 }
 
 

@@ -18,7 +18,7 @@ from migrations_app.services.transitions import touch_run
 _SAID_AT_MOST = 3
 # Go is used up once this has begun. What is done before it (a maintenance page) doesn't use it up: a run that was held
 # there over night must not stop the application in the morning.
-_GO_IS_FOR = "stop_application"
+_GO_IS_FOR = ("stop_application", "cut_over")
 
 
 def expiry_of(gate: Gate, now: datetime) -> datetime:
@@ -91,7 +91,7 @@ def go_is_over(run: MigrationRun, now: datetime) -> bool:
     used = Approval.objects.filter(gate__run=run, gate__code=GateCode.GO, state=ApprovalState.CONSUMED)
     if not used.filter(expires_at__lte=now).exists():
         return False
-    return not run.steps.begun().filter(name=_GO_IS_FOR).exists()
+    return not run.steps.begun().filter(name__in=_GO_IS_FOR).exists()
 
 
 def lapse_go(*, run: MigrationRun, now: datetime) -> None:

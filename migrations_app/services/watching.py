@@ -14,9 +14,9 @@ from django.db import transaction
 
 from controlplane.registry.models import Application
 from migrations_app.models import MigrationRun, Replication, RunStep
-from migrations_app.models.states import RUN_FINISHED, Direction, ReplicationState, RunKind, RunState, StepState
+from migrations_app.models.states import RUN_FINISHED, ReplicationState, RunKind, RunState, StepState, Strategy
 from migrations_app.steps.base import AlertsSeen
-from monitoring_app.services import burning, markers, rules, silences, targets
+from monitoring_app.services import burning, crossings, markers, rules, silences, targets
 
 logger = logging.getLogger("causeway.monitoring")
 
@@ -74,38 +74,30 @@ def database_errors_of(run: MigrationRun) -> Mapping[str, int] | None:
 
 
 def replication_seen(*, replication: Replication, now: datetime) -> None:
-    """A sample of a live crossing: whether its sides follow one another, and how far they are apart."""
-    labels = {"direction": str(replication.direction)}
-    rows, seconds = replication.lag_rows, replication.lag_seconds
+    """A sample of a live crossing, for its chart and its alerts."""
     broken = replication.state == ReplicationState.BROKEN
-    why = replication.error_message if broken else "not measured yet"
-    measured = [
-        Measurement("crossing_follows", 0.0 if broken else 1.0, labels),
-        _measured("crossing_rows", None if broken else rows, labels, why),
-        _measured("crossing_lag", None if broken else seconds, labels, why),
-    ]
-    _sample(replication.application, measured, now)
+    _beside(
+        replication.application,
+        lambda: crossings.seen(
+            application=replication.application,
+            direction=replication.direction,
+            rows=replication.lag_rows,
+            seconds=replication.lag_seconds,
+            broken=replication.error_message or "broken" if broken else "",
+            now=now,
+        ),
+    )
 
 
 def replication_over(*, application: Application, now: datetime) -> None:
-    """Nothing follows any more, and that is well: what fired about it ends."""
-    series = [{"direction": str(direction)} for direction in (Direction.FORWARD, Direction.BACK)]
-    known = samples.labels_of(application=application, metric="crossing_follows")
-    measured = [Measurement("crossing_follows", 1.0, labels) for labels in series if labels in known]
-    measured += [Measurement("crossing_lag", 0.0, labels) for labels in series if labels in known]
-    _sample(application, measured, now)
+    """Nothing follows any more, and what fired about it ends."""
+    _beside(application, lambda: crossings.over(application=application, now=now))
 
 
-def _measured(metric: str, value: float | None, labels: Mapping[str, str], why: str) -> Measurement:
-    if value is None:
-        return Measurement.unknown(metric, why[:300], labels)
-    return Measurement(metric, float(value), labels)
-
-
-def _sample(application: Application, measured: list[Measurement], now: datetime) -> None:
+def _beside(application: Application, what: Callable[[], None]) -> None:
     try:
         with transaction.atomic():
-            targets.keep_samples(application=application, measurements=measured, now=now)
+            what()
     except Exception:  # monitoring is beside the crossing, never in it; the log has it
         logger.exception("monitoring did not hear of the replication of %s", application.name)
 
@@ -146,7 +138,8 @@ def _mark(run: MigrationRun, kind: str, at: datetime, text: str) -> None:
 
 def _crossed(run: MigrationRun, at: datetime) -> None:
     _mark(run, markers.CUT_OVER, at, f"Run {run.pk} pointed the application at PostgreSQL")
-    targets.keep_frozen_copy(application=run.application, path=run.application.source_path)
+    if run.strategy == Strategy.OFFLINE:  # online the file goes on changing: rows flow back to it
+        targets.keep_frozen_copy(application=run.application, path=run.application.source_path)
     rules.follow_database(application=run.application, on_postgresql=True)
 
 

@@ -36,6 +36,19 @@ def remove_load(url: TargetUrl, plan: MovePlan, run_key: str, *, lease: Lease | 
         connection.close()
 
 
+def remove_following_copy(url: TargetUrl, plan: MovePlan) -> None:
+    """The copy of a live crossing that was ended goes, and our traces with it, whichever run had loaded it."""
+    connection = connect(url, application_name=application_name("end", 0))
+    try:
+        with transaction(connection, "looking for the copy") as cursor:
+            keys = [run.run_key for run in _runs(cursor) if run.plan_digest == plan.digest]
+    finally:
+        connection.close()
+    for key in keys:
+        remove_load(url, plan, key)
+        remove_traces(url, key)
+
+
 def _runs(cursor: Cursor) -> tuple[ledger.RunRecord, ...]:
     return ledger.runs(cursor) if ledger.exists(cursor) else ()
 

@@ -1,7 +1,7 @@
 """Keys that are to be applied, in temporary tables of the applier's session: one a table of the target.
 
 Columns: `n`, the key's number in the spool; `h`, a digest of the key as SQLite has it (0 where no key can be there
-twice); k1, k2 … in the target's own types, so that its indexes serve.
+twice); `p`, whether SQLite has such a row; k1, k2 … in the target's own types, so that its indexes serve.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class KeyTable:
         wanted = ", ".join(f"t.{quote(n)} AS {k}" for n, k in zip(self.key, self._columns, strict=True))
         cursor.execute(
             f"CREATE TEMPORARY TABLE {self._bare} ON COMMIT DELETE ROWS AS"
-            f" SELECT 0::bigint AS n, 0::bigint AS h, {wanted} FROM {self.target} t WITH NO DATA"
+            f" SELECT 0::bigint AS n, 0::bigint AS h, true AS p, {wanted} FROM {self.target} t WITH NO DATA"
         )
 
     @property
     def copy_in_sql(self) -> str:
-        return f"COPY {self.name} (n, h, {', '.join(self._columns)}) FROM STDIN"
+        return f"COPY {self.name} (n, h, p, {', '.join(self._columns)}) FROM STDIN"
 
     def analyze(self, cursor: Cursor) -> None:
         cursor.execute(f"ANALYZE {self.name}")
@@ -70,11 +70,16 @@ class KeyTable:
         return found
 
     def copy_out_sql(self, columns: Sequence[str]) -> str:
-        """The target's rows of these keys, each behind its key's number, in the order of the numbers."""
+        """The target's rows of these keys, each behind its key's number, in the order of the numbers.
+
+        Two keys of SQLite may be one in the target, as 1 and '1' are in a text column: the row is that of the key that
+        SQLite has, if it has one.
+        """
         wanted = ", ".join(f"t.{quote(name)}" for name in columns)
+        twin = " AND ".join(f"e.{k} = d.{k}" for k in self._columns)
         return (
-            f"COPY (SELECT d.n, {wanted} FROM {self.name} d JOIN {self.target} t ON {self._same} ORDER BY d.n)"
-            " TO STDOUT"
+            f"COPY (SELECT d.n, {wanted} FROM {self.name} d JOIN {self.target} t ON {self._same}"
+            f" WHERE d.p OR NOT EXISTS (SELECT 1 FROM {self.name} e WHERE e.p AND {twin}) ORDER BY d.n) TO STDOUT"
         )
 
     @property

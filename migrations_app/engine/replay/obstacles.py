@@ -16,7 +16,7 @@ from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.load.existing import not_valid_keys
 from migrations_app.engine.replay.applier import right_of
 from migrations_app.engine.target.pg_names import literal, qualified, quote
-from migrations_app.engine.target.target import Cursor, connect, rows, scalar, transaction
+from migrations_app.engine.target.target import Cursor, rows, scalar
 
 _NOT_VALID = " NOT VALID"
 _CREATE = """
@@ -106,27 +106,21 @@ def put_back(cursor: Cursor) -> tuple[str, ...]:
     return tuple(each.name for each in found)
 
 
-def validate(pair: Pair) -> tuple[str, ...]:
+def validate(cursor: Cursor) -> tuple[str, ...]:
     """Look at the rows behind each constraint that had been validated; writers go on meanwhile.
 
-    Gives the names of those that rows break: they stay NOT VALID, and in `causeway.aside`. Raises Failed TARGET_LOST,
-    TARGET_LOCKED …
+    Gives the names of those that rows break: they stay NOT VALID, and written down. Raises psycopg2.Error.
     """
-    connection = connect(pair.url, application_name="causeway:validate:0")
-    try:
-        with transaction(connection, "reading what was put aside") as cursor:
-            found = [each for each in aside(cursor) if each.standing]
-        broken = []
-        for each in found:
-            with transaction(connection, f"validating {each.name} of table {each.table}") as cursor:
-                if each.validated and not _validated(cursor, each):
-                    broken.append(each.name)
-                    continue
-                same = (each.schema, each.table, each.name)
-                cursor.execute("DELETE FROM causeway.aside WHERE (schema_name, table_name, name) = (%s, %s, %s)", same)
-        return tuple(broken)
-    finally:
-        connection.close()
+    broken = []
+    for each in aside(cursor):
+        if not each.standing:
+            continue
+        if each.validated and not _validated(cursor, each):
+            broken.append(each.name)
+            continue
+        same = (each.schema, each.table, each.name)
+        cursor.execute("DELETE FROM causeway.aside WHERE (schema_name, table_name, name) = (%s, %s, %s)", same)
+    return tuple(broken)
 
 
 def _validated(cursor: Cursor, each: Aside) -> bool:

@@ -17,6 +17,7 @@ class Unfit(Exception):
 
 
 Convert = Callable[[Cell], str | None]
+Undo = Callable[[str], Cell]  # from the text that PostgreSQL prints, never NULL, back to the cell; raises Unfit
 
 
 def _same(text: str) -> str:

@@ -14,7 +14,6 @@ from django.conf import settings
 from controlplane.registry.models import Application
 from demo.stage.errors import StageError
 from migrations_app.applications import configuration
-from migrations_app.applications.process_driver import ProcessDriver
 from migrations_app.applications.reality import Reality
 from migrations_app.applications.supervisor import request_stop
 from migrations_app.engine.errors import EngineError
@@ -38,7 +37,7 @@ def start(application: Application) -> str:
             "Mend DATABASE_TYPE and DATABASE_URL, or begin anew with --fresh.",
         )
     try:
-        ProcessDriver(description, workplace.production_directory(application)).start(dialect)
+        workplace.production_driver(application).start(dialect)
     except EngineError as error:
         raise StageError("demo.application", f"{application.name}: {error.message}", error.hint) from None
     return dialect
@@ -58,7 +57,7 @@ def held_by_run(application: Application) -> bool:
 
 def reality(application: Application) -> Reality:
     """What runs and listens now."""
-    return ProcessDriver(workplace.describe(application), workplace.production_directory(application)).status()
+    return workplace.production_driver(application).status()
 
 
 def stops(applications: list[Application]) -> list[Callable[[], None]]:

@@ -8,6 +8,7 @@ from typing import Any
 from migrations_app.applications import configuration
 from migrations_app.applications.commands import run_command
 from migrations_app.applications.description import ApplicationDescription, CommandSpec, Dialect
+from migrations_app.applications.drivers.interface import PersonNeeded
 from migrations_app.applications.endpoints import EndpointResult, check_endpoints
 from migrations_app.applications.identity import prove_identity
 from migrations_app.engine.back import change_queue
@@ -17,6 +18,8 @@ from migrations_app.engine.verify.counts import count_rows
 from migrations_app.models.states import OnLapse, Phase, Strategy
 from migrations_app.steps import workplace
 from migrations_app.steps.base import Step, StepContext, StepResult
+from migrations_app.steps.versions import require_planned_version
+from migrations_app.steps.driving import wait_for_person
 
 _LOOKS = 3
 
@@ -93,6 +96,7 @@ class BeforeStop(Step):
     owner = "ops"
 
     def run(self, context: StepContext) -> StepResult:
+        require_planned_version(context)  # a deployment since gate 2: what was rehearsed is not what would be stopped
         return run_hook(context, workplace.description_of(context.run).before_stop, "before_stop")
 
 
@@ -104,7 +108,10 @@ class StopApplication(Step):
     def run(self, context: StepContext) -> StepResult:
         driver = workplace.driver_of(context.run)
         begun = context.run.down_since or context.now()
-        stopped = driver.stop()
+        try:
+            stopped = driver.stop()
+        except PersonNeeded as needed:
+            return wait_for_person(context, needed)
         proof = driver.prove_stopped()
         if not proof.stopped:
             raise Failed(
@@ -166,7 +173,10 @@ class StartApplication(Step):
 
     def run(self, context: StepContext) -> StepResult:
         driver = workplace.driver_of(context.run)
-        reality = driver.start("postgresql", workplace.pointing_values(context.run))
+        try:
+            reality = driver.start("postgresql", workplace.pointing_values(context.run))
+        except PersonNeeded as needed:
+            return wait_for_person(context, needed)
         return StepResult(
             "succeeded",
             f"{len(reality.processes)} processes up",

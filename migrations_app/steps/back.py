@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from migrations_app.applications import configuration
+from migrations_app.applications.drivers.interface import PersonNeeded
 from migrations_app.engine.back import change_queue
 from migrations_app.engine.backup.backup import restore_backup
 from migrations_app.engine.errors import EngineError, Failed
@@ -19,6 +20,7 @@ from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.application import AfterStart, StopApplication, prove_application
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
+from migrations_app.steps.driving import wait_for_person
 
 # Reasons for which the target can't be asked; the way back works all the same.
 _OUT_OF_REACH = frozenset(
@@ -210,7 +212,10 @@ class BackStart(Step):
     phase = Phase.ROLLBACK
 
     def run(self, context: StepContext) -> StepResult:
-        reality = workplace.driver_of(context.run).start("sqlite", workplace.pointing_values(context.run))
+        try:
+            reality = workplace.driver_of(context.run).start("sqlite", workplace.pointing_values(context.run))
+        except PersonNeeded as needed:
+            return wait_for_person(context, needed)
         return StepResult(
             "succeeded",
             f"{len(reality.processes)} processes up",

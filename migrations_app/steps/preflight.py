@@ -53,6 +53,7 @@ class Preflight(Step):
             "target": self._target(context),
             "disk": self._disk(context, path.stat().st_size),
             "driver": self._driver(context),
+            "stop_and_start": self._stop_and_start(context),
             "encryption": decrypt_sample.check(path, plan.encrypted, workplace.key_environment(application)),
         }
         return StepResult(
@@ -86,6 +87,12 @@ class Preflight(Step):
                 "Free some space, or point CAUSEWAY_ARTIFACTS_DIR at a larger disk.",
             )
         return {"free_bytes": free, "needed_bytes": needed}
+
+    def _stop_and_start(self, context: StepContext) -> dict[str, Any]:
+        """Before anything is moved: a unit that systemd doesn't know, a file that the proxy's template doesn't make."""
+        driver = workplace.production_driver(context.run.application)
+        driver.check()
+        return {"kind": driver.description.driver.kind}
 
     def _driver(self, context: StepContext) -> dict[str, Any]:
         """The application's own PostgreSQL driver: a missing one lets some applications stay on SQLite silently."""

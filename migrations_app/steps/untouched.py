@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from migrations_app.applications.process_driver import ProcessDriver
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.source.fingerprint import fingerprint
 from migrations_app.steps import workplace
@@ -16,7 +15,7 @@ def look_at_production(context: StepContext) -> dict[str, Any]:
     """File, configuration and processes of the production instance as they are now."""
     application = context.run.application
     description = workplace.describe(application)
-    reality = ProcessDriver(description, workplace.production_directory(application)).status()
+    reality = workplace.production_driver(application).status()
     file = description.pointing.file
     return {
         "source_fingerprint": fingerprint(description.source_path, context.control).digest,

@@ -7,6 +7,7 @@ ports; everything else is the same code.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.conf import settings
 
 from controlplane.registry.models import Application
 from controlplane.registry.secrets import Secret, SecretUnreadable
+from migrations_app.applications import configuration
 from migrations_app.applications.description import (
     ApplicationDescription,
     Canary,
@@ -28,8 +30,11 @@ from migrations_app.applications.description import (
     for_rehearsal,
 )
 from migrations_app.applications.dotenv import effective
+from migrations_app.applications.drivers.choosing import make_driver
+from migrations_app.applications.drivers.interface import Driver
+from migrations_app.applications.drivers.reading import read_driver
+from migrations_app.applications.drivers.specs import BlueGreen
 from migrations_app.applications.operator_file import OperatorFile, read_operator_file
-from migrations_app.applications.process_driver import ProcessDriver
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import EncryptedColumn, MovePlan, plan_from_document
 from migrations_app.engine.target.target_url import TargetUrl, parse_target_url
@@ -138,8 +143,13 @@ def production_directory(application: Application) -> Path:
     return Path(path)
 
 
-def driver_of(run: MigrationRun) -> ProcessDriver:
-    return ProcessDriver(description_of(run), instance_directory(run))
+def driver_of(run: MigrationRun) -> Driver:
+    """Of the instance that this run stops, points and starts; a rehearsal's second copy is always our own processes."""
+    return make_driver(description_of(run), instance_directory(run))
+
+
+def production_driver(application: Application) -> Driver:
+    return make_driver(describe(application), production_directory(application))
 
 
 def description_of(run: MigrationRun) -> ApplicationDescription:
@@ -165,17 +175,23 @@ def describe(application: Application) -> ApplicationDescription:
         name = application.commands.get(purpose)
         return operator.command(name) if name else None
 
+    processes = tuple(_process(operator, entry) for entry in application.processes)
+    pointing = _pointing(application, operator)
+    driver = read_driver(application.driver, operator, {p.name: p.port for p in processes if p.port is not None})
+    if isinstance(driver, BlueGreen) and configuration.current(pointing) == "postgresql":
+        processes = tuple(replace(p, port=driver.green_ports.get(p.name, p.port)) for p in processes)
     return ApplicationDescription(
         name=application.name,
         source_path=operator.inside_roots(application.source_path),
-        processes=tuple(_process(operator, entry) for entry in application.processes),
-        pointing=_pointing(application, operator),
+        processes=processes,
+        pointing=pointing,
         endpoints=tuple(EndpointCheck(**entry) for entry in application.endpoints),
         identity=_identity(application.identity),
         allowed_hosts=operator.hosts,
         busy_timeout_ms=application.busy_timeout_ms,
         before_stop=named("before_stop"),
         after_start=named("after_start"),
+        driver=driver,
     )
 
 

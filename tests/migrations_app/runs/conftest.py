@@ -137,9 +137,7 @@ class World:
         return RunStep.objects.get(run=run, name=name)
 
     def start_application(self) -> None:
-        driver = workplace.ProcessDriver(
-            workplace.describe(self.application), workplace.production_directory(self.application)
-        )
+        driver = workplace.production_driver(self.application)
         driver.start("sqlite")
 
     def items_in_target(self) -> list[tuple[int, str]]:
@@ -157,9 +155,7 @@ class World:
             return connection.execute("SELECT id, name FROM items ORDER BY id").fetchall()
 
     def stop_everything(self) -> None:
-        workplace.ProcessDriver(
-            workplace.describe(self.application), workplace.production_directory(self.application)
-        ).stop(10)
+        workplace.production_driver(self.application).stop(10)
         for run in self.runs:
             workplace.driver_of(self.fresh(run)).stop(10)
 

@@ -34,9 +34,7 @@ def scratch_databases(postgres: EmbeddedPostgres) -> list[tuple[str]]:
 
 
 def production(world: World) -> tuple[object, ...]:
-    driver = workplace.ProcessDriver(
-        workplace.describe(world.application), workplace.production_directory(world.application)
-    )
+    driver = workplace.production_driver(world.application)
     pids = [(process.name, process.pid, process.alive) for process in driver.status().processes]
     return world.env_file.read_bytes(), world.sqlite.read_bytes(), pids
 

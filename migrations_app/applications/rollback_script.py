@@ -38,16 +38,18 @@ def write_rollback_script(
     description: ApplicationDescription,
     *,
     state_dir: Path,
-    fingerprint: Fingerprint,
+    fingerprint: Fingerprint | None,
     final_backup: Path,
     backup_sha256: str,
     run: str,
     delta: Path | None = None,
+    crossing: Path | None = None,
 ) -> RollbackScript:
     """Write the script, 0700, and its files, 0600. Writing it again gives the same files.
 
     fingerprint: of the SQLite file after the stop. final_backup: taken after the stop; the only one ever restored.
-    delta: where Causeway saves rows changed on PostgreSQL, should it. Raises Refused NO_SQLITE_CONFIGURATION.
+    delta: where Causeway saves rows changed on PostgreSQL, should it. crossing: of a live crossing, what rows_back.py
+    reads; then no backup is ever restored, and fingerprint is None. Raises Refused NO_SQLITE_CONFIGURATION.
     """
     launch_file = path.with_name(f"{path.stem}.launch.json")
     copy = path.with_name(f"{path.stem}.configuration")
@@ -59,6 +61,7 @@ def write_rollback_script(
         files.append(copy)
     text = TEMPLATE.read_text(encoding="utf-8")
     settings = _settings(description, state_dir, fingerprint, final_backup, backup_sha256, run, delta)
+    settings |= {"CROSSING": str(crossing or "")}
     settings |= {"LAUNCH": str(launch_file), "COPY": str(copy) if len(files) > 1 else ""}
     lines = "\n".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
     content = text.replace("# @SETTINGS@", lines).replace("# @AFTER_START@", _after_start(description)).encode()
@@ -70,7 +73,7 @@ def write_rollback_script(
 def _settings(
     description: ApplicationDescription,
     state_dir: Path,
-    fingerprint: Fingerprint,
+    fingerprint: Fingerprint | None,
     final_backup: Path,
     backup_sha256: str,
     run: str,
@@ -91,8 +94,8 @@ def _settings(
         "PYTHON": sys.executable,
         "STATE_DIR": str(state_dir),
         "SOURCE": str(description.source_path),
-        "SOURCE_SHA256": fingerprint.main_sha256,
-        "WAL_SHA256": fingerprint.wal_sha256,
+        "SOURCE_SHA256": fingerprint.main_sha256 if fingerprint else "",
+        "WAL_SHA256": fingerprint.wal_sha256 if fingerprint else "",
         "BACKUP": str(final_backup),
         "BACKUP_SHA256": backup_sha256,
         "CONFIGURATION": str(description.pointing.file or "") if description.pointing.mechanism == "file" else "",

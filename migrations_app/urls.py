@@ -6,6 +6,7 @@ from django.urls import path
 
 from migrations_app.views import (
     actions,
+    application_replication,
     application_sections,
     applications,
     certificate,
@@ -65,6 +66,7 @@ urlpatterns = [
     path("applications/<slug:name>/looks/<int:number>/", application_sections.look, name="application_look"),
     path("applications/<slug:name>/checklist/", checklist_template.show, name="checklist_template"),
     path("applications/<slug:name>/checklist/<slug:code>/", checklist_template.item, name="checklist_template_item"),
+    path("applications/<slug:name>/replication/", application_replication.show, name="application_replication"),
     path("applications/<slug:name>/plan/", plan.new, name="plan_new"),
     path("audit/", trail.show, name="audit"),
     path("audit/verify/", trail.verify, name="audit_verify"),

@@ -19,8 +19,27 @@ from django.utils import timezone
 from controlplane.audit.trail import record
 from controlplane.registry.models import Application, Membership, Role
 from migrations_app.engine import plan as engine
-from migrations_app.models import Approval, Artifact, Finding, Gate, MigrationPlan, MigrationRun, RunStep, StepLogLine
-from migrations_app.models.states import ApprovalState, GateState, ItemState, PlanState, RunKind, RunState, StepState
+from migrations_app.models import (
+    Approval,
+    Artifact,
+    Finding,
+    Gate,
+    MigrationPlan,
+    MigrationRun,
+    Replication,
+    RunStep,
+    StepLogLine,
+)
+from migrations_app.models.states import (
+    ApprovalState,
+    GateState,
+    ItemState,
+    PlanState,
+    RunKind,
+    RunState,
+    StepState,
+    Strategy,
+)
 from migrations_app.services import gates
 from migrations_app.services.checklist_items import derive_items
 from migrations_app.services.evidence import digest_of, evidence_digest
@@ -36,6 +55,7 @@ TABLES = {
     "ukeoi": 9_204,
     "users": 412,
 }
+ENDPOINTS = ("employees", "leave-requests", "charts", "search", "health")
 # How long each step takes, in proportion.
 SECONDS = {
     "gate_plan": 0,
@@ -46,6 +66,10 @@ SECONDS = {
     "copy_source": 60,
     "start_copy": 20,
     "export": 360,
+    "copy_online": 620,
+    "catch_up": 40,
+    "full_check": 240,
+    "cut_over": 6,
     "gate_go": 90,
     "stop_application": 20,
     "final_backup": 130,
@@ -77,6 +101,12 @@ SAID = {
     "check_application": "5 endpoints green, the application says postgresql",
     "check_integrity": "no orphan, every sequence ahead, encrypted columns open",
     "check_performance": "slowest p95 231 ms, limit 500 ms",
+    "install_capture": "7 tables, each touched key is noted",
+    "copy_online": "7 tables, 2,135,033 rows, at position 14,203",
+    "catch_up": "12 rows behind, three times under 200",
+    "full_check": "17,080,264 cells equal at position 18,411",
+    "arm_back": "7 tables watched, every column has a way back",
+    "cut_over": "writers waited 85 ms, 1.4 s with the restart",
 }
 
 
@@ -211,9 +241,11 @@ def finding(of: MigrationPlan, **fields: Any) -> Finding:
     return Finding.objects.create(plan=of, **{**described, **fields})
 
 
-def run(of: MigrationPlan, by: User, *, kind: str = RunKind.PRODUCTION) -> MigrationRun:
+def run(
+    of: MigrationPlan, by: User, *, kind: str = RunKind.PRODUCTION, strategy: str = Strategy.OFFLINE
+) -> MigrationRun:
     """A draft, as the service makes it: with its steps, gates and checklist."""
-    return create_run(actor=by, plan=of, kind=kind)
+    return create_run(actor=by, plan=of, kind=kind, strategy=strategy)
 
 
 def digest(*words: object) -> str:
@@ -267,10 +299,12 @@ def complete(
     return of
 
 
-def rehearsed(of: MigrationPlan, by: User) -> MigrationRun:
+def rehearsed(of: MigrationPlan, by: User, *, strategy: str = Strategy.OFFLINE) -> MigrationRun:
     """A completed rehearsal, with what it measured."""
-    made = run(of, by, kind=RunKind.REHEARSAL)
-    return complete(made, minutes=32, facts={"rollback_seconds": 130, "downtime_seconds": 540})
+    made = run(of, by, kind=RunKind.REHEARSAL, strategy=strategy)
+    away = {"rollback_seconds": 2, "downtime_seconds": 1.4}
+    measured = away if strategy == Strategy.ONLINE else {"rollback_seconds": 130, "downtime_seconds": 540}
+    return complete(made, minutes=32, facts=measured)
 
 
 def people_passed(of: MigrationRun, *phases: str) -> None:
@@ -317,13 +351,17 @@ def verified(of: MigrationRun, *, differences: Sequence[dict[str, Any]] = ()) ->
         "changed": 0,
         "seconds": {"rows": 21.4},
     }
-    of.steps.filter(name="verify").update(evidence=evidence)
-    row = of.steps.get(name="verify")
+    row = of.steps.get(name__in=["verify", "full_check"])
+    if row.name == "full_check":
+        evidence |= {"position": 18_411}
+    RunStep.objects.filter(pk=row.pk).update(evidence=evidence)
     RunStep.objects.filter(pk=row.pk).update(evidence_digest=proof(row.name, row.state, evidence))
 
 
-def reality(of: MigrationRun, *, dialect: str = "sqlite", up: bool = True) -> None:
-    """The probe's last answer."""
+def reality(
+    of: MigrationRun, *, dialect: str = "sqlite", up: bool = True, crossing: dict[str, Any] | None = None
+) -> None:
+    """The probe's last answer; crossing: its part about a live one."""
     probed = {
         "application": {
             "state": "up" if up else "stopped",
@@ -336,10 +374,62 @@ def reality(of: MigrationRun, *, dialect: str = "sqlite", up: bool = True) -> No
         },
         "sqlite": {"state": "unchanged since the stop", "fingerprint": digest("file")},
         "postgresql": {"state": "answers", "version": "PostgreSQL 18.6"},
+        **({"crossing": crossing} if crossing else {}),
         "at": timezone.now().isoformat(),
     }
     MigrationRun.objects.filter(pk=of.pk).update(reality=probed, reality_at=timezone.now() - timedelta(seconds=2))
     of.refresh_from_db()
+
+
+def replicating(of: MigrationRun, *, back: bool = False, **fields: Any) -> Replication:
+    """The row of a live crossing: what its follower saw two seconds ago, with ten minutes of backlog."""
+    now = timezone.now()
+    live = {"live": "postgresql", "sqlite": "fenced", "postgresql": "taken_over", "configuration": "postgresql"}
+    before = {"live": "sqlite", "sqlite": "capture", "postgresql": "following", "configuration": "sqlite"}
+    facts = live if back else before
+    sentence = "Nothing: writes flow back to SQLite." if back else "Nothing: PostgreSQL goes on following SQLite."
+    described: dict[str, Any] = {
+        "plan": of.plan,
+        "run": of,
+        "identity": digest(of.pk)[:32],
+        "direction": "back" if back else "forward",
+        "facts": {**facts, "sentence": sentence},
+        "copied_at": now - timedelta(minutes=21),
+        "position": 18_411,
+        "head": 18_423,
+        "lag_rows": 0 if back else 12,
+        "lag_seconds": 0.0 if back else 0.4,
+        "queue_rows": 0 if back else None,
+        "flowed_rows": 214 if back else 0,
+        "checked_at": now - timedelta(minutes=6),
+        "checked_position": 18_211,
+        "checked_digest": digest("full check"),
+        "window_open": True,
+        "window_since": now - timedelta(minutes=14 if back else 21),
+        "trend": [[now.timestamp() - 590 + 5 * n, (7 * n) % 31 + (90 if n % 40 == 20 else 0), 0.3] for n in range(118)],
+        "begun_at": now - timedelta(minutes=34),
+        "seen_at": now - timedelta(seconds=2),
+    }
+    return Replication.objects.create(application=of.application, **{**described, **fields})
+
+
+def endpoint_times(of: MigrationRun, *, slow: Sequence[str] = (), names: Sequence[str] = ENDPOINTS) -> None:
+    """What check_performance proved: each endpoint under a stated load, before and after."""
+    judged, asked = [], []
+    for number, name in enumerate(names, start=1):
+        before, after = 41.0 * number, 612.0 if name in slow else 28.5 * number
+        problem = f"p95 {after:,.0f} ms, limit 500 ms" if name in slow else ""
+        times = {"p50_before": before * 0.6, "p95_before": before, "p50_after": after * 0.5, "p95_after": after}
+        judged.append({"name": name, **times, "limit_ms": 500, "problem": problem})
+        asked.append({"name": name, "requests": 200, "failures": 0, "p50_ms": after * 0.5, "p95_ms": after})
+    evidence = {
+        "limit_ms": 500,
+        "load": {"clients": 4, "per_second": 20, "seconds": 10},
+        "judged": judged,
+        "under_load": asked,
+    }
+    row = of.steps.get(name="check_performance")
+    RunStep.objects.filter(pk=row.pk).update(evidence=evidence, evidence_digest=proof(row.name, row.state, evidence))
 
 
 def sign(gate: Gate, person: User, role: str, reason: str = "Looked at it, it is right.") -> Approval:
@@ -449,8 +539,8 @@ def _moments(of: MigrationRun, done: Sequence[RunStep], run_state: str, start: d
     }
     ended = dict(of.steps.filter(pk__in=[row.pk for row in done]).values_list("name", "finished_at"))
     for field, name in (("down_since", "stop_application"), ("switched_at", "switch_configuration")):
-        if name in ended:
-            fields[field] = ended[name]
+        if name in ended or "cut_over" in ended:
+            fields[field] = ended.get(name) or ended["cut_over"]
     if "check_application" in ended:
         fields["up_since"] = ended["check_application"]
     MigrationRun.objects.filter(pk=of.pk).update(**fields)

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
-import psycopg2
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from controlplane.people import changes
 from controlplane.people.models import AccountChange
 from controlplane.registry.models import Application
-from migrations_app.engine.back import change_queue
-from migrations_app.engine.target.target_url import parse_target_url
 from migrations_app.models import ChecklistItem, Gate, MigrationPlan, MigrationRun
 from migrations_app.models.states import ItemState, PlanState, RunState, StepState
 from migrations_app.services import checklist, checklist_items, checklist_templates
 from migrations_app.services.certificate.issue import issue_certificate
 from migrations_app.services.runs import submit_run
 from tests import factories as make
+from tests.scene_parts import WATCHED, Shot, another, signers_of, target_with_changes, window
 from tests.scenes_monitoring import Night, at_night, keep_alive
-from tests.servers import session_postgres
+from tests.scenes_online import online_shots
 
-WATCHED = ("leave_requests", "notification_logs", "employees")
 DIFFERENCE = {
     "table": "leave_requests",
     "row_key": "[48213]",
@@ -48,18 +43,6 @@ SEEN = {
 
 
 @dataclass(frozen=True)
-class Shot:
-    """A picture: its name, where, as whom, and what is clicked first."""
-
-    name: str
-    path: str
-    person: str = "ana"
-    open: Sequence[str] = ()
-    password: str = make.PASSWORD
-    fresh: Callable[[], None] | None = None  # called just before: what ages within seconds
-
-
-@dataclass(frozen=True)
 class Scenes:
     loading: MigrationRun
     gate: MigrationRun
@@ -78,13 +61,13 @@ def make_scenes() -> list[Shot]:
     who = make.people(first)
     scenes = Scenes(
         loading=_loading(first, who),
-        gate=_at_the_qa_gate(_another("zaiko", who, "Stock"), who),
-        go=_at_the_go_gate(_another("hoken", who, "Insurance"), who),
-        held=_held(_own_checklist(_another("kintai", who, "Attendance"), who), who),
-        different=_different(_another("shokudo", who, "Canteen"), who),
-        done=_signed_off(_another("kyuyo", who, "Payroll"), who),
-        back=_rolled_back(_another("soko", who, "Warehouse"), who),
-        draft=_draft(_another("jinji", who, "People"), who),
+        gate=_at_the_qa_gate(another("zaiko", who, "Stock"), who),
+        go=_at_the_go_gate(another("hoken", who, "Insurance"), who),
+        held=_held(_own_checklist(another("kintai", who, "Attendance"), who), who),
+        different=_different(another("shokudo", who, "Canteen"), who),
+        done=_signed_off(another("kyuyo", who, "Payroll"), who),
+        back=_rolled_back(another("soko", who, "Warehouse"), who),
+        draft=_draft(another("jinji", who, "People"), who),
         rehearsal=MigrationRun.objects.filter(application=first, kind="rehearsal").get(),
     )
     User.objects.get_by_natural_key("eve")
@@ -93,7 +76,7 @@ def make_scenes() -> list[Shot]:
     night = at_night(
         burns=scenes.done.application, well=scenes.loading.application, silent=scenes.held.application, who=who
     )
-    return [*_shots(scenes), *_more_shots(scenes, refused), *_night_shots(night)]
+    return [*_shots(scenes), *_more_shots(scenes, refused), *online_shots(who), *_night_shots(night)]
 
 
 def _shots(at: Scenes) -> list[Shot]:
@@ -201,27 +184,8 @@ def _night_shots(night: Night) -> list[Shot]:
     return [replace(shot, fresh=keep_alive) for shot in shots]
 
 
-def _another(name: str, who: make.People, title: str, **fields: object) -> Application:
-    of = make.application(name, title=title, **fields)
-    make.member(of, who.lead, "lead")
-    make.member(of, who.second_lead, "lead")
-    make.member(of, who.ops, "ops")
-    make.member(of, who.qa, "qa")
-    make.member(of, who.viewer, "viewer")
-    return of
-
-
-def _signers(who: make.People) -> dict[str, User]:
-    return {"lead": who.lead, "ops": who.ops, "qa": who.qa}
-
-
-def _window(hours: float = 1.1) -> dict[str, object]:
-    now = timezone.now()
-    return {"window_start": now - timedelta(hours=1), "window_end": now + timedelta(hours=hours)}
-
-
 def _crossing(of: Application, who: make.People, **fields: object) -> tuple[MigrationPlan, MigrationRun]:
-    plan = make.plan(of, who.second_lead, state=PlanState.SUBMITTED, **_window(), **fields)
+    plan = make.plan(of, who.second_lead, state=PlanState.SUBMITTED, **window(), **fields)
     make.rehearsed(plan, who.ops)
     return plan, make.run(plan, who.ops)
 
@@ -239,17 +203,17 @@ def _loading(of: Application, who: make.People) -> MigrationRun:
         choices=["utc"],
         row_key="",
     )
-    make.load_progress(make.reach(run, "load", minutes=19, signers=_signers(who)))
+    make.load_progress(make.reach(run, "load", minutes=19, signers=signers_of(who)))
     make.reality(run, up=False)
     return run
 
 
 def _at_the_qa_gate(of: Application, who: make.People) -> MigrationRun:
-    url = _target_with_changes(of)
+    url = target_with_changes(of)
     of.target_url = url
     of.save()
     _, run = _crossing(of, who, tables=WATCHED)
-    make.reach(run, "gate_qa", run_state=RunState.WAITING, minutes=52, signers=_signers(who))
+    make.reach(run, "gate_qa", run_state=RunState.WAITING, minutes=52, signers=signers_of(who))
     make.people_passed(run, "prepare")
     make.verified(run)
     make.reality(run, dialect="postgresql")
@@ -293,32 +257,9 @@ def _own_checklist(of: Application, who: make.People) -> Application:
     return of
 
 
-def _target_with_changes(of: Application) -> str:
-    """A real database whose tables were written to since the switch."""
-    server = session_postgres()
-    server.create_role(of.name, "not-a-secret")
-    server.create_database(of.name, owner=of.name)
-    url = server.url(of.name, role=of.name, password="not-a-secret")
-    connection = psycopg2.connect(url)
-    with connection, connection.cursor() as cursor:
-        for name in WATCHED:
-            cursor.execute(
-                f"CREATE TABLE {name} (id bigint PRIMARY KEY, name text, amount float8, created_at timestamp)"
-            )
-            cursor.execute(f"INSERT INTO {name} SELECT g, 'before' FROM generate_series(1, 60) g")
-    change_queue.arm(parse_target_url(url), make.move_plan(WATCHED))
-    with connection, connection.cursor() as cursor:
-        cursor.execute("INSERT INTO leave_requests SELECT g, 'after' FROM generate_series(100, 220) g")
-        cursor.execute("UPDATE leave_requests SET name = 'changed' WHERE id <= 34")
-        cursor.execute("INSERT INTO notification_logs SELECT g, 'after' FROM generate_series(100, 151) g")
-        cursor.execute("UPDATE employees SET name = 'changed' WHERE id <= 7")
-    connection.close()
-    return url
-
-
 def _at_the_go_gate(of: Application, who: make.People) -> MigrationRun:
     _, run = _crossing(of, who)
-    make.reach(run, "gate_go", run_state=RunState.WAITING, minutes=24, signers=_signers(who))
+    make.reach(run, "gate_go", run_state=RunState.WAITING, minutes=24, signers=signers_of(who))
     make.people_passed(run, "prepare")
     make.reality(run)
     gate = Gate.objects.select_related("run__application", "run__plan", "step").get(run=run, code="go")
@@ -329,8 +270,8 @@ def _at_the_go_gate(of: Application, who: make.People) -> MigrationRun:
 def _held(of: Application, who: make.People) -> MigrationRun:
     """Past its last safe moment: the window ends in a minute, a rollback takes two."""
     plan, run = _crossing(of, who)
-    MigrationPlan.objects.filter(pk=plan.pk).update(**_window(hours=1 / 60))
-    make.reach(run, "load", state=StepState.FAILED, run_state=RunState.HELD, minutes=34, signers=_signers(who))
+    MigrationPlan.objects.filter(pk=plan.pk).update(**window(hours=1 / 60))
+    make.reach(run, "load", state=StepState.FAILED, run_state=RunState.HELD, minutes=34, signers=signers_of(who))
     reason = "Load: PostgreSQL closed the connection while the table shifts was loaded."
     MigrationRun.objects.filter(pk=run.pk).update(held_reason=reason)
     make.reality(run, up=False)
@@ -339,7 +280,7 @@ def _held(of: Application, who: make.People) -> MigrationRun:
 
 def _different(of: Application, who: make.People) -> MigrationRun:
     _, run = _crossing(of, who)
-    make.reach(run, "verify", state=StepState.FAILED, run_state=RunState.HELD, minutes=34, signers=_signers(who))
+    make.reach(run, "verify", state=StepState.FAILED, run_state=RunState.HELD, minutes=34, signers=signers_of(who))
     make.verified(run, differences=[DIFFERENCE])
     MigrationRun.objects.filter(pk=run.pk).update(held_reason="Verify: one value differs.")
     return run
@@ -348,7 +289,7 @@ def _different(of: Application, who: make.People) -> MigrationRun:
 def _signed_off(of: Application, who: make.People) -> MigrationRun:
     _, run = _crossing(of, who)
     _people_recorded(run, who)
-    make.complete(run, minutes=140, signers=_signers(who))
+    make.complete(run, minutes=140, signers=signers_of(who))
     make.verified(run)
     checklist_items.derive_items(run, timezone.now())
     issue_certificate(run_id=run.pk, now=timezone.now())
@@ -368,7 +309,7 @@ def _people_recorded(run: MigrationRun, who: make.People) -> None:
 
 def _rolled_back(of: Application, who: make.People) -> MigrationRun:
     _, run = _crossing(of, who)
-    make.reach(run, "check_application", state=StepState.FAILED, minutes=30, signers=_signers(who))
+    make.reach(run, "check_application", state=StepState.FAILED, minutes=30, signers=signers_of(who))
     make.verified(run)
     now = timezone.now()
     MigrationRun.objects.filter(pk=run.pk).update(state=RunState.ROLLED_BACK, finished_at=now, up_since=now)

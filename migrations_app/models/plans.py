@@ -27,7 +27,8 @@ class MigrationPlan(models.Model):
     choices = models.JSONField(default=dict, blank=True)
     excluded = models.JSONField(default=list, blank=True)
     document = models.JSONField(null=True, blank=True)
-    profile = models.JSONField(default=dict, blank=True)  # {"tables": {name: rows}, "bytes": n}
+    # {"tables": {name: rows}, "bytes": n, "online": [what stands against crossing online: see services/strategies.py]}
+    profile = models.JSONField(default=dict, blank=True)
     digest = models.CharField(max_length=64, blank=True)
     source_schema_digest = models.CharField(max_length=64, blank=True)
     target_schema_digest = models.CharField(max_length=64, blank=True)

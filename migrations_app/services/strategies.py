@@ -26,7 +26,10 @@ class Obstacle:
 
 def why_not_online(plan: MigrationPlan) -> tuple[Obstacle, ...]:
     """What is known before a run of it has begun; () where nothing is. The preflight looks at the rest."""
-    found = [] if plan.application.busy_timeout_ms else [_NO_PATIENCE]
+    application = plan.application
+    found = [] if application.busy_timeout_ms else [_NO_PATIENCE]
+    if application.driver.get("kind") == "manual":
+        found.append(_BY_A_PERSON)
     for row in plan.profile.get("online") or []:
         if isinstance(row, Mapping):
             found.append(_obstacle(row))
@@ -42,6 +45,11 @@ def _obstacle(row: Mapping[str, Any]) -> Obstacle:
     return Obstacle(*(str(row.get(name, "")) for name in ("code", "message", "hint", "table", "column")))
 
 
+_BY_A_PERSON = Obstacle(
+    "ONLINE_DRIVER",
+    "A person stops and starts the application, and nobody can do that within its busy timeout.",
+    "Let another driver do it, under Processes on its page.",
+)
 # The freeze holds SQLite's write lock for a part of this time; without it a writer would be refused at once.
 _NO_PATIENCE = Obstacle(
     "ONLINE_NO_BUSY_TIMEOUT",

@@ -93,6 +93,7 @@ RUNS: dict[str, dict[str, Look]] = {
         "silent": Look("Silent", "question", "alarm"),
         "paused": Look("Paused", "pause", "care"),
         "broken": Look("Broken", "cross", "alarm"),
+        "ending": Look("Being removed", "half", "live"),
         "ended": Look("Ended", "dash", "quiet"),
     },
     "described": {

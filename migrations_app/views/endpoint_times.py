@@ -56,7 +56,7 @@ class EndpointPicture:
     def answer(self) -> str:
         count, wrong = len(self.rows), sum(row.state != "within" for row in self.rows)
         if wrong:
-            return f"{wrong} of {count} endpoints {'does' if wrong == 1 else 'do'} not answer as they should"
+            return f"{wrong} of {count} endpoints {'does' if wrong == 1 else 'do'} not answer as wanted"
         return "The endpoint answers within its limit" if count == 1 else f"All {count} endpoints answer within limits"
 
     @property

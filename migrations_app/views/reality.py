@@ -21,8 +21,10 @@ class Fact:
 def facts_of(reality: Mapping[str, Any]) -> list[Fact]:
     """One line a fact. What can't be asked says why; what is not known by name is shown as it is called."""
     facts: list[Fact] = []
+    # A file that is followed or flowed back to goes on changing: whether it is as it was at a stop says nothing there.
+    left_out = {"at", "sqlite"} if reality.get("crossing") else {"at"}
     for key, value in reality.items():
-        if key == "at" or value in (None, "", [], {}):
+        if key in left_out or value in (None, "", [], {}):
             continue
         teller = _TELLERS.get(key)
         if teller is not None and isinstance(value, Mapping):
@@ -105,9 +107,7 @@ def facts_of_crossing(value: Mapping[str, Any]) -> list[Fact]:
     if "sqlite" in value:
         facts.append(_side("SQLite's fence", _SQLITE_SIDE, value["sqlite"]))
     if "postgresql" in value:
-        facts.append(_side("PostgreSQL's", _POSTGRESQL_SIDE, value["postgresql"]))
-    if value.get("configuration") and live in ("nobody", "in doubt"):
-        facts.append(Fact("Configuration", str(value["configuration"])))
+        facts.append(_side("PostgreSQL's fence", _POSTGRESQL_SIDE, value["postgresql"]))
     waits = [
         f"{value[name]:,} {words}"
         for name, words in (("queue", "rows on the way back"), ("lag", "rows on the way to PostgreSQL"))

@@ -115,15 +115,21 @@ def _said(row: Replication, silent: bool) -> tuple[str, str, str, str]:
     if row.state == ReplicationState.ENDED:
         by = f" by {row.ended_by}" if row.ended_by else ""
         return "ended", "quiet", "The replication has ended", f"Ended{by}: every trace was removed on both sides."
+    if row.state == ReplicationState.ENDING:
+        asked = f"Asked for by {row.ended_by}. " if row.ended_by else ""
+        return "ending", "live", "Its traces are being removed", f"{asked}Its worker removes them on both sides."
     if row.state == ReplicationState.BROKEN:
-        return "broken", "alarm", row.error_message or "Nothing flows any more", row.error_hint
+        return "broken", "alarm", "Nothing flows any more", f"{row.error_message} {row.error_hint}".strip()
     if silent:
         said = "Its worker has said nothing since. What is below is from then; what was written meanwhile waits."
         return "silent", "alarm", "The follower is silent", said
     if row.copied_at is None:
         return "copying", "live", "The rows are being copied", "The application goes on writing; its changes are noted."
     if row.state == ReplicationState.PAUSED:
-        return "paused", "care", "The follower rests", "A step of the run does its work now, and gives it back."
+        if row.window_reason and not row.window_open:
+            return "paused", "alarm", "Nothing flows back any more", row.window_reason
+        said = "A step of the crossing has its work. Until that is done, or a person has decided, nothing else flows."
+        return "paused", "care", "The follower rests", said
     return _following(row)
 
 

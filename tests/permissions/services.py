@@ -15,6 +15,7 @@ from migrations_app.services import (
     members,
     plans,
     proving_again,
+    replication,
     rollback,
     runs,
 )
@@ -90,6 +91,18 @@ SERVICES: tuple[Service, ...] = (
     Service("runs.start_run", ("ops",), scenes.approved, _on_run(runs.start_run)),
     Service("runs.hold_run", DECIDERS, scenes.loading, _on_run(runs.hold_run, reason="wait")),
     Service("runs.resume_run", ("ops",), scenes.held, _on_run(runs.resume_run)),
+    Service(
+        "replication.end_replication",
+        ("ops",),
+        scenes.followed,
+        lambda world, actor: replication.end_replication(
+            actor=actor,
+            application=world.application,
+            reason="We cross offline.",
+            typed_name="yukyu",
+            reauthenticated=True,
+        ),
+    ),
     Service("runs.cancel_run", DECIDERS, scenes.draft, _on_run(runs.cancel_run, reason="not now")),
     Service("runs.fail_run", DECIDERS, scenes.held, _on_run(runs.fail_run, reason="give up")),
     Service("gates.sign_gate", ("lead",), scenes.at_plan, _sign("plan", "lead")),

@@ -124,6 +124,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         _page("application_change", "see a section of its description", args=lambda world: ["yukyu", "basics"]),
         _page("checklist_template", "see its checklist's template", args=_name),
         _page("plan_new", "open the form of a new plan", args=_name),
+        _page("application_replication", "see its replication", args=_name, scene=scenes.followed),
     ),
     "Plans and runs": (
         Row(
@@ -237,6 +238,14 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             LEADS,
             scenes.rolled_back_alone,
             data=_sent(do="countersign", reason="The delta is complete."),
+        ),
+        Row(
+            "application_replication",
+            "end a replication that no run uses",
+            ("ops",),
+            scenes.followed,
+            args=_name,
+            data=_sent(reason="We cross offline.", typed_name="yukyu"),
         ),
     ),
     "Checklist": (

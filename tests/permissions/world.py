@@ -161,6 +161,13 @@ def rolled_back_alone() -> World:
     return world
 
 
+def followed() -> World:
+    """A live crossing that no run uses: PostgreSQL follows SQLite."""
+    world = draft()
+    make.replicating(world.run)
+    return world
+
+
 def item_recorded() -> World:
     """QA has recorded a result, which can be opened again."""
     return at_qa()

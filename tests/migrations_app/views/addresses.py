@@ -51,6 +51,7 @@ def of_run(run: MigrationRun) -> list[str]:
         reverse("plan", args=[run.plan_id]),
         reverse("application", args=[run.application.name]),
         reverse("application_people", args=[run.application.name]),
+        reverse("application_replication", args=[run.application.name]),
         *(reverse("application_change", args=[run.application.name, section]) for section in SECTIONS),
         reverse("plan_new", args=[run.application.name]),
     ]
@@ -84,5 +85,6 @@ def that_post(run: MigrationRun) -> list[str]:
         reverse("plan_new", args=[run.application.name]),
         reverse("application_people", args=[run.application.name]),
         reverse("application_check", args=[run.application.name, "source"]),
+        reverse("application_replication", args=[run.application.name]),
         *(reverse("application_change", args=[run.application.name, section]) for section in SECTIONS),
     ]

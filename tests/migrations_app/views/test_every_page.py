@@ -58,7 +58,7 @@ def test_the_walk_leaves_no_page_out(who: make.People, loading: MigrationRun) ->
         "plan",
     }
     walked |= {"password", "second_factor", "application", "plan_new", *addresses.OF_A_RUN}
-    walked |= {"checklist_template", "checklist_template_item"}
+    walked |= {"checklist_template", "checklist_template_item", "application_replication"}
     assert {pattern.name for pattern in urlpatterns} == walked | WITHOUT_PAGE
 
 

@@ -15,7 +15,7 @@ from migrations_app.engine.capture.state import state_of
 from migrations_app.engine.capture.writing import open_for_writing
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.plan import MODE_EXISTING
-from migrations_app.engine.replay import forward, pace, replication
+from migrations_app.engine.replay import dirty_rows, forward, pace, replication
 from migrations_app.engine.replay.forward import Follower
 from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import Cursor, rows
@@ -184,7 +184,7 @@ def test_outside_wal_mode_a_backlog_is_read_in_short_parts_while_the_application
     parts: list[int] = []
     with closing(writer(path)) as connection:
         application = Application(connection, random.Random(8))
-        original = forward.spool_dirty
+        original = dirty_rows.spool_dirty
 
         def between(*given: Any) -> None:
             original(*given)

@@ -1,5 +1,5 @@
 # Every target but `setup` sets up first. See docs/ for what each is for.
-.PHONY: setup demo test lint types imports checks browser bench chaos screenshots help
+.PHONY: setup demo test lint types imports checks browser programs bench chaos screenshots help
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -44,7 +44,7 @@ demo: setup
 	@exec $(BIN)/python -m demo.stage $(ARGS)
 
 # --- what CI runs -----------------------------------------------------------------------------------
-test: lint browser
+test: lint browser programs
 	CAUSEWAY_NO_SKIPS=1 $(BIN)/python -m pytest -m "not chaos" -rs $(SIDE_BY_SIDE) $(ARGS)
 	@if [ -x $(PG15_BIN)/postgres ] && [ -n "$(PG15_TESTS)" ]; then \
 	    echo "again, on PostgreSQL 15: $(PG15_TESTS)"; \
@@ -61,6 +61,9 @@ lint: setup
 
 browser: setup
 	@.ci/browser
+
+programs:
+	@.ci/programs
 
 # --- the long ones ------------------------------------------------------------------------------------
 bench: setup

@@ -18,10 +18,10 @@ from migrations_app.applications import processes
 from migrations_app.applications.canary import CANARY_BYTES, compare_canary
 from migrations_app.applications.connections import Connections, Target
 from migrations_app.applications.description import ApplicationDescription, Dialect, EndpointCheck, Identity
+from migrations_app.applications.drivers.choosing import make_driver
 from migrations_app.applications.endpoints import fetch_json, field_of, is_missing
-from migrations_app.applications.strangers import describe_process, find_running
+from migrations_app.applications.strangers import describe_process
 from migrations_app.applications.supervision import read_status
-from migrations_app.applications.supervisor import instance_processes
 from migrations_app.engine.errors import EngineError, Refused
 from migrations_app.engine.source.fingerprint import Fingerprint, fingerprint
 from migrations_app.engine.target.target_url import TargetUrl
@@ -93,7 +93,8 @@ def prove_identity(
     before = fingerprint(description.source_path) if dialect == "postgresql" and not fenced else None
     with Target(url) as target:
         watched = _watch(description, identity, dialect, target, pids, state_dir)
-        proofs = [_own_word(description, identity, dialect), _connections(dialect, watched, identity)]
+        elsewhere = description.driver.kind in ("command", "manual")
+        proofs = [_own_word(description, identity, dialect), _connections(dialect, watched, identity, elsewhere)]
         if dialect == "postgresql":
             proofs.append(_canary(description, identity, target))
     if before is not None:
@@ -107,9 +108,8 @@ def prove_identity(
 
 
 def application_pids(description: ApplicationDescription, state_dir: Path) -> set[int]:
-    """Every living process of the application, supervised by us or recognised by its command."""
-    supervised = instance_processes(state_dir)
-    return supervised | {running.pid for running in find_running(description, supervised) if running.ours}
+    """Every living process of the application that its driver knows, or that is recognised by its command."""
+    return make_driver(description, state_dir).members()
 
 
 @dataclass
@@ -138,7 +138,7 @@ def _watch(
     with asking:
         while True:
             watched.pids |= application_pids(description, state_dir)
-            watched.speakers |= _speakers(identity, state_dir)
+            watched.speakers |= _speakers(description, identity, watched.pids, state_dir)
             for holder in processes.holders(description.source_path):
                 watched.holders[holder.pid, holder.path, holder.writable] = holder
             pause = time.monotonic() + SAMPLE_SECONDS
@@ -182,10 +182,15 @@ class _Asking:
             self._stop.wait(QUICK_SECONDS)
 
 
-def _speakers(identity: Identity, state_dir: Path) -> set[int]:
+def _speakers(description: ApplicationDescription, identity: Identity, pids: set[int], state_dir: Path) -> set[int]:
+    """The process that answers: by our supervisor's word, else by who of the application listens on its port."""
     status = read_status(state_dir)
     entries = status.processes if status is not None else []
-    return processes.family(entry.pid for entry in entries if entry.name == identity.process and entry.alive)
+    roots = {entry.pid for entry in entries if entry.name == identity.process and entry.alive}
+    port = description.process(identity.process).port
+    if not roots and port is not None and description.driver.kind != "process":
+        roots = processes.listeners(port) & pids
+    return processes.family(roots)
 
 
 def _check(identity: Identity, path: str) -> EndpointCheck:
@@ -212,7 +217,8 @@ def _own_word(description: ApplicationDescription, identity: Identity, dialect: 
     return Proof("own_word", "passed", f"{identity.path} says {identity.field} is {wanted!r}")
 
 
-def _connections(dialect: Dialect, watched: _Watched, identity: Identity) -> Proof:
+def _connections(dialect: Dialect, watched: _Watched, identity: Identity, elsewhere: bool) -> Proof:
+    """elsewhere: it may run where we can't see its processes, in a container, say."""
     seen = watched.connections
     if dialect == "sqlite":
         if seen.pids:
@@ -221,6 +227,8 @@ def _connections(dialect: Dialect, watched: _Watched, identity: Identity) -> Pro
         return Proof("connections", "inconclusive", "no process of the application is connected to the target")
     if seen.problem:
         return Proof("connections", "failed", seen.problem)
+    if not watched.pids and elsewhere:
+        return Proof("connections", "inconclusive", "the application's processes can't be seen from here")
     if not watched.pids:
         return Proof("connections", "failed", "no process of the application is running")
     who = watched.speakers or watched.pids

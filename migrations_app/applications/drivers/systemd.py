@@ -148,12 +148,12 @@ class SystemdDriver(Driver):
             )
 
     def _started_by_us(self, units: tuple[Unit, ...]) -> list[str]:
-        """Not what a named timer or path starts when its time has come."""
-        return [
-            unit.name
-            for unit in units
-            if not any(by in self.spec.units and by.endswith((".timer", ".path")) for by in unit.triggered_by)
-        ]
+        """Not what a named timer or path starts when its time has come.
+
+        Asked of the timer: a service tells only those of its timers that systemd has loaded.
+        """
+        later = {name for unit in units if unit.name.endswith((".timer", ".path")) for name in unit.triggers}
+        return [unit.name for unit in units if unit.name not in later]
 
     def _stop_order(self) -> list[str]:
         """What starts others goes first."""

@@ -21,12 +21,15 @@ STEPS: dict[str, str] = {
     "switch_configuration": "cut_over",
     "start_application": "cut_over",
     "arm_change_queue": "arm_back",
+    "rehearse_rollback": "rehearse_fall_back",
     "back_stop": "back_fall_back",
     "back_save_changes": "back_fall_back",
     "back_restore_source": "back_fall_back",
     "back_switch_configuration": "back_fall_back",
     "back_start": "back_fall_back",
 }
+# The script needs to know how values return to SQLite, which is learned when the way back is armed.
+_PROVED_BY = {("final_backup", "way_back_written"): "arm_back"}
 # By the offline step and the proof: what is to be read differently; (title, criterion).
 _WORDS: dict[tuple[str, str], tuple[str, str]] = {
     ("stop_application", "stopped"): (
@@ -72,7 +75,7 @@ def for_online(item: TemplateItem, phases: Mapping[str, str]) -> TemplateItem:
 
     An item goes where its step is: every cell is compared before gate 2, which waits for it.
     """
-    step = STEPS.get(item.step, item.step)
+    step = _PROVED_BY.get((item.step, item.proof)) or STEPS.get(item.step, item.step)
     title, criterion = _WORDS.get((item.step, item.proof), (item.title, item.criterion))
     return replace(
         item,

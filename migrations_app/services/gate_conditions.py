@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.conf import settings
 from django.utils import timezone
 
 from migrations_app.models import Gate, MigrationPlan, MigrationRun
-from migrations_app.models.states import GateCode, ItemState, RunKind, RunState, StepState
+from migrations_app.models.states import GateCode, ItemState, RunKind, RunState, StepState, Strategy
 from migrations_app.services.checklist import PROVERS, blocking_items
+from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.gaps import why_outdated
 from migrations_app.services.permissions import who_can
+from migrations_app.steps.fresh_rehearsal import look_for_rehearsal
 
 
 def missing_conditions(gate: Gate, now: datetime | None = None) -> tuple[str, ...]:
@@ -25,21 +26,21 @@ def missing_conditions(gate: Gate, now: datetime | None = None) -> tuple[str, ..
     return (*_steps_before(gate), *_items(run, gate))
 
 
-def fresh_rehearsal(plan: MigrationPlan, now: datetime) -> MigrationRun | None:
-    """The newest completed rehearsal of the same plan, schema and application version, at most seven days old."""
-    oldest = now - timedelta(days=settings.CAUSEWAY_REHEARSAL_MAX_DAYS)
-    rehearsals = MigrationRun.objects.filter(
-        application=plan.application,
-        kind=RunKind.REHEARSAL,
-        state=RunState.COMPLETED,
-        finished_at__gte=oldest,
-        plan__digest=plan.digest,
-        plan__source_schema_digest=plan.source_schema_digest,
-        plan__application_version=plan.application_version,
-    )
-    if plan.application.described_at is not None:  # what was rehearsed before is not what is described now
-        rehearsals = rehearsals.filter(started_at__gte=plan.application.described_at)
-    return rehearsals.order_by("-finished_at").first()
+def fresh_rehearsal(plan: MigrationPlan, now: datetime, strategy: str = Strategy.OFFLINE) -> MigrationRun | None:
+    """The rehearsal that allows a crossing with that strategy now: the last one, if it is fresh and succeeded."""
+    return look_for_rehearsal(plan, strategy, now).run
+
+
+def require_rehearsed(run: MigrationRun, now: datetime) -> None:
+    """Raises ServiceRefused NO_FRESH_REHEARSAL for a production run. The step on the application's host asks again."""
+    why = why_not_rehearsed(run, now)
+    if why:
+        raise ServiceRefused("NO_FRESH_REHEARSAL", why, hint="Rehearse this plan with this strategy, then start.")
+
+
+def why_not_rehearsed(run: MigrationRun, now: datetime) -> str:
+    """'' when a rehearsal allows the run to begin; a rehearsal itself needs none."""
+    return "" if run.kind == RunKind.REHEARSAL else look_for_rehearsal(run.plan, run.strategy, now).why
 
 
 def _plan(run: MigrationRun) -> list[str]:
@@ -63,10 +64,8 @@ def _window(plan: MigrationPlan, now: datetime) -> list[str]:
 
 
 def _fresh_rehearsal(run: MigrationRun, now: datetime) -> list[str]:
-    if fresh_rehearsal(run.plan, now) is None:
-        days = settings.CAUSEWAY_REHEARSAL_MAX_DAYS
-        return [f"No successful rehearsal of this plan in the last {days} days: rehearse it first."]
-    return []
+    why = why_not_rehearsed(run, now)
+    return [why] if why else []
 
 
 def _steps_before(gate: Gate) -> list[str]:

@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils import timezone
+
 from controlplane.people import changes
 from controlplane.registry.models import Application, Membership, Role
 from migrations_app.models import MigrationRun
 from migrations_app.models.states import RunKind, RunState
 from migrations_app.services.errors import Forbidden, ServiceRefused
+from migrations_app.steps.fresh_rehearsal import look_for_rehearsal
 
 OPERATORS = (Role.OPS, Role.LEAD)
 
@@ -99,9 +102,17 @@ def offers(user: Any, run: MigrationRun) -> dict[str, Offer]:
             answer[name] = Offer(name, label, False, "You don't have the role for it.", who_can(run.application, roles))
         elif resting:
             answer[name] = Offer(name, label, False, resting, who_can(run.application, roles))
+        elif name == "start" and (why := _why_not_rehearsed(run)):
+            answer[name] = Offer(name, label, False, why, who_can(run.application, OPERATORS))
         else:
             answer[name] = Offer(name, label, True)
     return answer
+
+
+def _why_not_rehearsed(run: MigrationRun) -> str:
+    if run.kind == RunKind.REHEARSAL:
+        return ""
+    return look_for_rehearsal(run.plan, run.strategy, timezone.now()).why
 
 
 def require_offer(user: Any, run: MigrationRun, name: str) -> str:

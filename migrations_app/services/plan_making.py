@@ -20,6 +20,7 @@ from controlplane.redaction import redact
 from controlplane.registry.models import Application, SchemaMode
 from migrations_app.applications.commands import run_command
 from migrations_app.applications.description import PointingValues
+from migrations_app.engine.capture.stable_keys import crossing_problems
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Failed, Refused
 from migrations_app.engine.plan import MovePlan
@@ -39,6 +40,7 @@ from migrations_app.models.states import PlanState
 from migrations_app.services.execution import this_worker
 from migrations_app.services.heartbeat import Heartbeat
 from migrations_app.steps import workplace
+from migrations_app.steps.versions import version_now
 
 logger = logging.getLogger("causeway.plans")
 
@@ -52,7 +54,7 @@ def work_on_plan(*, plan_id: int) -> bool:
     with Heartbeat(control, lambda: _renew(plan)):
         try:
             move, profile, target_digest = _make(plan, control)
-            version = _application_version(plan.application, control)
+            version = version_now(plan.application, control) or ""
         except EngineError as error:
             _refuse(plan, error.code, redact(str(error)))
             return True
@@ -115,6 +117,10 @@ def _make(plan: MigrationPlan, control: Control) -> tuple[MovePlan, dict[str, An
         profile = {
             "tables": {table.name: source.count(table.name) for table in move.tables if table.is_loaded},
             "bytes": path.stat().st_size,
+            "online": [
+                {"code": row.code, "message": row.message, "table": row.table, "column": row.column}
+                for row in crossing_problems(source, move)
+            ],
         }
     return move, profile, digest_of_schema(target) if target is not None else ""
 
@@ -158,17 +164,6 @@ def _run_schema_command(application: Application, url: TargetUrl, control: Contr
             f"{command.name} ended with {result.exit_status}: {result.output[-500:]}",
             "Mend it in the application, then ask for the plan again.",
         )
-
-
-def _application_version(application: Application, control: Control) -> str:
-    """What the application's own command says; '' when none is named."""
-    command = workplace.command_of(application, "version")
-    if command is None:
-        return ""
-    result = run_command(command, control=control)
-    if not result.succeeded:
-        raise Failed("VERSION_COMMAND_FAILED", f"{command.name} ended with {result.exit_status}.", "Mend the command.")
-    return result.output.strip()[:200]
 
 
 def _store(plan: MigrationPlan, move: MovePlan, profile: dict[str, Any], target_digest: str, version: str) -> None:

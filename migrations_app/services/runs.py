@@ -25,7 +25,7 @@ from migrations_app.services.announcements import announce
 from migrations_app.services.checklist import create_items
 from migrations_app.services.errors import ServiceRefused, Stale
 from migrations_app.services.gaps import PRODUCTION, REHEARSAL, require_current, require_described
-from migrations_app.services.gate_conditions import fresh_rehearsal
+from migrations_app.services.gate_conditions import fresh_rehearsal, require_rehearsed
 from migrations_app.services.gates import open_plan_gate
 from migrations_app.services.permissions import require_offer, require_role
 from migrations_app.services.plans import submit_plan
@@ -55,7 +55,7 @@ def create_run(*, actor: Any, plan: MigrationPlan, kind: str, strategy: str = St
             kind=kind,
             strategy=strategy,
             requested_by=actor,
-            rehearsal=fresh_rehearsal(plan, now) if kind == RunKind.PRODUCTION else None,
+            rehearsal=fresh_rehearsal(plan, now, strategy) if kind == RunKind.PRODUCTION else None,
         )
         create_steps(run)
         create_items(run)
@@ -116,6 +116,7 @@ def start_run(*, actor: Any, run: MigrationRun) -> None:
     now = timezone.now()
     if run.kind == RunKind.REHEARSAL:
         _require_choices(run.plan)
+    require_rehearsed(run, now)
     try:
         with transaction.atomic():
             change_run(run, RunState.RUNNING, at=now, started_at=now, started_by=actor)

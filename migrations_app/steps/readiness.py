@@ -4,57 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import timedelta
 from typing import Any
-
-from django.conf import settings
 
 from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.load import clean
-from migrations_app.models import MigrationRun
-from migrations_app.models.states import Phase, RunKind, RunState
+from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
+from migrations_app.steps.fresh_rehearsal import look_for_rehearsal
+from migrations_app.steps.rehearsal import MEASURED
+from migrations_app.steps.versions import require_planned_version
 
 
 class RehearsalIsFresh(Step):
+    """On the application's host, since only its own command knows which version is there now."""
+
     name = "rehearsal_is_fresh"
     title = "A fresh rehearsal succeeded"
     phase = Phase.PREPARE
-    on_host = False
 
     def run(self, context: StepContext) -> StepResult:
-        plan = context.run.plan
-        oldest = context.now() - timedelta(days=settings.CAUSEWAY_REHEARSAL_MAX_DAYS)
-        rehearsal = (
-            MigrationRun.objects.filter(
-                application=context.run.application,
-                kind=RunKind.REHEARSAL,
-                state=RunState.COMPLETED,
-                finished_at__gte=oldest,
-                plan__digest=plan.digest,
-                plan__source_schema_digest=plan.source_schema_digest,
-                plan__application_version=plan.application_version,
-            )
-            .order_by("-finished_at")
-            .first()
-        )
+        run = context.run
+        found = look_for_rehearsal(run.plan, run.strategy, context.now())
+        rehearsal = found.run
         if rehearsal is None or rehearsal.finished_at is None:
-            raise Refused(
-                "NO_FRESH_REHEARSAL",
-                f"No rehearsal of this plan succeeded in the last {settings.CAUSEWAY_REHEARSAL_MAX_DAYS} days.",
-                "Rehearse this plan, then resume.",
-            )
+            raise Refused("NO_FRESH_REHEARSAL", found.why, "Rehearse this plan, then resume.")
+        version = require_planned_version(context)
+        measured = {name: rehearsal.facts.get(name) for name in MEASURED}
         return StepResult(
             "succeeded",
             f"rehearsal {rehearsal.pk} of {rehearsal.finished_at:%Y-%m-%d %H:%M} UTC",
             evidence={
                 "rehearsal": rehearsal.pk,
                 "finished_at": rehearsal.finished_at.isoformat(),
-                "plan": plan.digest,
-                "downtime_seconds": rehearsal.facts.get("downtime_seconds"),
-                "rollback_seconds": rehearsal.facts.get("rollback_seconds"),
+                "plan": run.plan.digest,
+                "strategy": run.strategy,
+                "application_version": version if version is not None else "not asked: no command is named for it",
+                **measured,
             },
         )
 

@@ -175,8 +175,13 @@ TINY_FAULT = "{fault}"
 """
         for role in ("web", "worker")
     )
-    for name, tool in (("page_up", "touch"), ("page_down", "rm")):
-        commands += f'[commands.{name}]\nargv = ["{tool}", "{folder / "maintenance.html"}"]\ncwd = "{folder}"\n'
+    page = folder / "maintenance.html"
+    for name, tool, file in (
+        ("page_up", "touch", page),
+        ("page_down", "rm", page),
+        ("version", "cat", folder / "VERSION"),
+    ):
+        commands += f'[commands.{name}]\nargv = ["{tool}", "{file}"]\ncwd = "{folder}"\n'
     path = folder / "operator.toml"
     path.write_text(f'[roots]\nfiles = ["{folder}"]\nhosts = []\n{commands}')
     path.chmod(0o600)

@@ -9,9 +9,10 @@ from controlplane.audit.models import AuditEvent
 from migrations_app.services.checklist import record_result
 from migrations_app.services.overview import headline
 from migrations_app.services.rollback import agree_rollback, request_rollback
+from migrations_app.services.runs import resume_run
 from migrations_app.steps import workplace
 from tests import factories as make
-from tests.migrations_app.runs.conftest import World
+from tests.migrations_app.runs.conftest import World, write_operator_file
 
 
 def test_rehearsal_moves_a_copy_and_leaves_nothing(world: World) -> None:
@@ -136,3 +137,67 @@ def test_application_that_is_not_on_postgresql_is_caught_and_comes_back(world: W
     run = world.drive(run)
     assert run.state == "rolled_back", run.held_reason
     assert len(world.items_in_sqlite()) == 7
+
+
+def test_rehearsal_measures_its_parts_and_shows_them(world: World) -> None:
+    run = world.rehearse(world.plan())
+    assert run.state == "completed", run.held_reason
+    measured = {name: run.facts[name] for name in ("downtime_seconds", "load_seconds", "verify_seconds")}
+    assert all(seconds >= 0 for seconds in measured.values()) and run.facts["rollback_seconds"] > 0
+    assert measured["load_seconds"] + measured["verify_seconds"] <= measured["downtime_seconds"]
+    shown = world.step(run, "tear_down").message
+    assert all(word in shown for word in ("downtime", "load", "verification", "way back"))
+
+
+def test_version_that_was_deployed_after_the_rehearsal_stops_the_run_before_the_application(world: World) -> None:
+    """Asked of the application itself at that moment, before gate 2 and once more after it."""
+    version = world.folder / "VERSION"
+    version.write_text("1.0\n")
+    world.application.commands = {"version": "version"}
+    world.application.save()
+    write_operator_file(world.folder)
+    plan = world.plan()
+    assert plan.application_version == "1.0"
+    rehearsal = world.rehearse(plan)
+    assert rehearsal.facts["application_version"] == "1.0"
+    version.write_text("1.1\n")
+    run = world.started(plan)
+    assert (run.state, world.step(run, "rehearsal_is_fresh").error_code) == ("held", "VERSION_CHANGED")
+    assert "version 1.1 now" in run.held_reason
+    version.write_text("1.0\n")
+    resume_run(actor=world.ana, run=run)
+    run = world.drive(run)
+    assert run.state == "waiting", run.held_reason
+    assert world.step(run, "rehearsal_is_fresh").evidence["application_version"] == "1.0"
+    world.sign(run, "go", "ben", "lead")
+    world.sign(run, "go", "ana", "ops")
+    version.write_text("1.1\n")
+    run = world.drive(run)
+    assert (run.state, world.step(run, "before_stop").error_code) == ("held", "VERSION_CHANGED")
+    assert run.down_since is None and workplace.driver_of(run).status().processes, "the application was stopped"
+
+
+def test_failed_check_leads_back_by_itself_while_nothing_was_written(world: World) -> None:
+    plan = world.plan(auto_rollback_seconds=600, endpoint_limit_ms=1)
+    make.rehearsed(plan, world.ana)
+    run = world.crossed(plan)
+    assert run.state == "rolled_back", run.held_reason
+    assert world.step(run, "check_performance").error_code == "TOO_SLOW"
+    request = run.rollback_requests.get()
+    assert (request.requested_by, request.price, request.state) == ("system", "R2", "done")
+    assert "DATABASE_URL=sqlite://" in world.env_file.read_text()
+    assert world.step(run, "back_check").state == "succeeded"
+
+
+def test_failed_check_holds_where_a_row_was_written_since_the_switch(world: World) -> None:
+    plan = world.plan(auto_rollback_seconds=600, endpoint_limit_ms=1)
+    make.rehearsed(plan, world.ana)
+    run = world.started(plan)
+    world.sign(run, "go", "ben", "lead")
+    world.sign(run, "go", "ana", "ops")
+    run = world.drive_through(run, "check_application")
+    world.execute_in_target("INSERT INTO items (name) VALUES ('written on postgresql')")
+    run = world.drive(run)
+    assert run.state == "held" and "1 rows written since the switch would leave" in run.held_reason
+    assert not run.rollback_requests.exists() and not run.steps.filter(phase="rollback").exists()
+    assert "DATABASE_URL=postgresql://" in world.env_file.read_text()

@@ -196,7 +196,7 @@ def test_go_is_refused_without_a_fresh_rehearsal(stage: Stage, change: Callable[
     gate = stage.at("go", rehearsed=False)
     with pytest.raises(Forbidden) as refused:
         stage.sign(gate, "ops", "ops")
-    assert "No successful rehearsal" in refused.value.message
+    assert "No rehearsal of this plan has run" in refused.value.message
     from tests import factories as make
 
     rehearsal = make.rehearsed(stage.plan, stage.who.ops)

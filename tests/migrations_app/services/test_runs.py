@@ -89,6 +89,7 @@ def test_change_on_a_row_that_someone_else_changed_is_stale(stage: Stage) -> Non
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("name", ACTS)
 def test_action_is_possible_only_in_its_states(stage: Stage, name: str, state: str) -> None:
+    make.rehearsed(stage.plan, stage.who.ops)
     run = in_state(stage, state)
     allowed = state in ALLOWED[name]
     assert offers(stage.who.ops, run)[name].allowed == allowed
@@ -151,6 +152,7 @@ def test_rehearsal_that_began_is_taken_down_and_not_just_given_up(stage: Stage) 
 
 
 def test_second_run_of_an_application_does_not_start(stage: Stage) -> None:
+    make.rehearsed(stage.plan, stage.who.ops)
     in_state(stage, "running")
     second = in_state(stage, "approved")
     with pytest.raises(ServiceRefused) as refused:

@@ -29,9 +29,7 @@ STEPS: dict[str, str] = {
     "back_start": "back_fall_back",
 }
 # The script needs to know how values return to SQLite, which is learned when the way back is armed.
-_PROVED_BY = {("final_backup", "way_back_written"): "arm_back"}
-# Where one offline step's proofs come from several: rollback.sh needs to know how values return.
-_BY_PROOF: dict[tuple[str, str], str] = {("final_backup", "way_back_written"): "arm_back"}
+_PROVED_BY: dict[tuple[str, str], str] = {("final_backup", "way_back_written"): "arm_back"}
 # By the offline step and the proof: what is to be read differently; (title, criterion).
 _WORDS: dict[tuple[str, str], tuple[str, str]] = {
     ("stop_application", "stopped"): (

@@ -123,7 +123,9 @@ class LiveFile:
 
     def _open(self) -> sqlite3.Connection:
         uri = f"file:{urllib.parse.quote(str(self.path))}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0, check_same_thread=False)
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, timeout=self._busy_seconds, check_same_thread=False
+        )
         try:
             connection.text_factory = decode_utf8
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL_BYTES)
@@ -132,7 +134,8 @@ class LiveFile:
             connection.set_progress_handler(self._must_stop, _PROGRESS_STEPS)
             for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
                 connection.execute(f"PRAGMA {pragma}")
-            connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+            connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")  # reads the schema, so it may have to wait
+            connection.execute("PRAGMA busy_timeout=0")  # from here on _begin() waits, in shorter steps
         except BaseException:
             connection.close()
             raise

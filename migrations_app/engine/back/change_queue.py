@@ -1,8 +1,7 @@
 """Which rows has the application changed on PostgreSQL since the switch? What a way back would lose, known exactly.
 
-Triggers on every loaded table write the keys of changed rows to `causeway.changes`. The functions are SECURITY
-DEFINER with every setting fixed: the application's role needs no right on our schema, and its DateStyle or search
-path don't matter. Keys are written as PostgreSQL prints them in COPY (format('%s', …) is the type's output function).
+Triggers on every loaded table write the keys of changed rows to `causeway.changes` (queue_triggers.py). Offline, the
+rows are counted and saved to a file before a way back; online they flow to SQLite (engine/replay/backward.py).
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from migrations_app.engine.artefact_files import part_file
+from migrations_app.engine.back.queue_triggers import Keys, arm_tables, disarm_tables
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.plan import MovePlan, TablePlan
-from migrations_app.engine.target.pg_names import LEDGER_SCHEMA, literal, qualified, quote
+from migrations_app.engine.plan import MovePlan
+from migrations_app.engine.target.pg_names import literal, qualified, quote
 from migrations_app.engine.target.target import (
     Connection,
     Cursor,
@@ -31,30 +31,7 @@ from migrations_app.engine.target.target import (
 )
 from migrations_app.engine.target.target_url import TargetUrl
 
-ROW_TRIGGER, TRUNCATE_TRIGGER = "causeway_changes", "causeway_truncates"
 _FETCH = 2000  # rows held at once while saving
-
-_CREATE = """
-CREATE SCHEMA IF NOT EXISTS causeway;
-CREATE TABLE IF NOT EXISTS causeway.watched (
-    schema_name text NOT NULL, table_name text NOT NULL, key_columns text[] NOT NULL, key_types text[] NOT NULL,
-    armed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (schema_name, table_name)
-);
-CREATE TABLE IF NOT EXISTS causeway.changes (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    schema_name text NOT NULL, table_name text NOT NULL,
-    op "char" NOT NULL,
-    key text[],
-    image jsonb,
-    row_count bigint NOT NULL DEFAULT 1,
-    at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-"""
-_FIXED = (
-    "SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET \"TimeZone\" = 'UTC' SET \"DateStyle\" = 'ISO, YMD'"
-    " SET \"IntervalStyle\" = 'postgres' SET extra_float_digits = 3 SET bytea_output = 'hex'"
-)
 
 
 @dataclass(frozen=True)
@@ -87,107 +64,18 @@ class DeltaResult:
     deletes: int
 
 
-def arm(url: TargetUrl, plan: MovePlan) -> None:
-    """Install the triggers on every loaded table, in one transaction. Armed tables stay as they are, with their log."""
+def arm(url: TargetUrl, plan: MovePlan, keys: Keys | None = None) -> None:
+    """Install the triggers on every loaded table, in one transaction. Armed tables stay as they are, with their log.
+
+    keys: {source table: source columns} that tell rows apart, for a way back that brings each row home: Refused
+    ONLINE_NO_TARGET_KEY where the target can't find rows again by them.
+    """
     connection = connect(url, application_name=application_name("changes", 0))
     try:
         with transaction(connection, "arming the record of changes") as cursor:
-            cursor.execute(_CREATE)
-            armed = set(rows(cursor, "SELECT schema_name, table_name FROM causeway.watched"))
-            for table in plan.tables:
-                if table.is_loaded and (plan.target_schema, table.target_name) not in armed:
-                    _arm_table(cursor, plan.target_schema, table)
+            arm_tables(cursor, plan, keys)
     finally:
         connection.close()
-
-
-def _arm_table(cursor: Cursor, schema: str, table: TablePlan) -> None:
-    by_name = {column.name: column for column in table.loaded_columns}
-    key = [by_name[name] for name in table.key] if all(name in by_name for name in table.key) else []
-    name, function = qualified(schema, table.target_name), _function(schema, table.target_name)
-    columns = [column.target_name for column in key]
-    cursor.execute(_row_function(function, schema, table.target_name, columns))
-    cursor.execute(_truncate_function(f"{function}_t", schema, table.target_name))
-    for each in (function, f"{function}_t"):
-        cursor.execute(f"REVOKE ALL ON FUNCTION {qualified(LEDGER_SCHEMA, each)}() FROM PUBLIC")
-    cursor.execute(
-        f"CREATE TRIGGER {ROW_TRIGGER} AFTER INSERT OR UPDATE OR DELETE ON {name}"
-        f" FOR EACH ROW EXECUTE FUNCTION {qualified(LEDGER_SCHEMA, function)}()"
-    )
-    cursor.execute(
-        f"CREATE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {name}"
-        f" FOR EACH STATEMENT EXECUTE FUNCTION {qualified(LEDGER_SCHEMA, f'{function}_t')}()"
-    )
-    cursor.execute(
-        "INSERT INTO causeway.watched (schema_name, table_name, key_columns, key_types) VALUES (%s, %s, %s, %s)",
-        (schema, table.target_name, columns, _types(cursor, name, columns)),
-    )
-
-
-def _types(cursor: Cursor, qualified_name: str, columns: list[str]) -> list[str]:
-    """The columns' types as SQL, qualified where our search path needs it."""
-    found = dict(
-        rows(
-            cursor,
-            "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute"
-            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-            (qualified_name,),
-        )
-    )
-    return [found[column] for column in columns]
-
-
-def _function(schema: str, table: str) -> str:
-    return "note_" + hashlib.sha256(f"{schema}\n{table}".encode()).hexdigest()[:16]
-
-
-def _row_function(function: str, schema: str, table: str, key: list[str]) -> str:
-    """Static SQL for this table: no dynamic statement on the application's path."""
-
-    def note(op: str, row: str) -> str:
-        texts = ", ".join(f"format('%s', {row}.{quote(column)})" for column in key)
-        key_sql, image = (f"ARRAY[{texts}]", "NULL") if key else ("NULL", f"to_jsonb({row})")
-        return (
-            "INSERT INTO causeway.changes (schema_name, table_name, op, key, image)"
-            f" VALUES ({literal(schema)}, {literal(table)}, '{op}', {key_sql}, {image});"
-        )
-
-    body = f"""BEGIN
-        IF TG_OP = 'INSERT' THEN {note("I", "NEW")}
-        ELSIF TG_OP = 'DELETE' THEN {note("D", "OLD")}
-        ELSE
-            {note("U", "NEW")}
-            {_moved(key, note("D", "OLD"))}
-        END IF;
-        RETURN NULL;
-    END"""
-    return _create_function(function, body)
-
-
-def _moved(key: list[str], note_old: str) -> str:
-    """An UPDATE that changes the key removes one row and makes another."""
-    if not key:
-        return ""
-    old, new = (f"({', '.join(f'{row}.{quote(column)}' for column in key)})" for row in ("OLD", "NEW"))
-    return f"IF {old} IS DISTINCT FROM {new} THEN {note_old} END IF;"
-
-
-def _truncate_function(function: str, schema: str, table: str) -> str:
-    """Before, not after: the rows that are lost can still be counted."""
-    body = f"""BEGIN
-        INSERT INTO causeway.changes (schema_name, table_name, op, row_count)
-        SELECT {literal(schema)}, {literal(table)}, 'T', count(*) FROM {qualified(schema, table)};
-        RETURN NULL;
-    END"""
-    return _create_function(function, body)
-
-
-def _create_function(function: str, body: str) -> str:
-    tag = "$causeway$"
-    if tag in body:
-        raise Failed("BAD_NAME", "A table or column is named like our own quotation mark.", "Rename it.")
-    name = qualified(LEDGER_SCHEMA, function)
-    return f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {_FIXED} AS {tag}{body}{tag}"
 
 
 def count(url: TargetUrl) -> ChangeCount:
@@ -312,19 +200,6 @@ def disarm(url: TargetUrl) -> None:
     connection = connect(url, application_name=application_name("changes", 0))
     try:
         with transaction(connection, "disarming the record of changes") as cursor:
-            if scalar(cursor, "SELECT to_regclass('causeway.watched')") is None:
-                return
-            for schema, table in rows(cursor, "SELECT schema_name, table_name FROM causeway.watched"):
-                _disarm_table(cursor, schema, table)
-            cursor.execute("DROP TABLE causeway.changes, causeway.watched")
+            disarm_tables(cursor)
     finally:
         connection.close()
-
-
-def _disarm_table(cursor: Cursor, schema: str, table: str) -> None:
-    if scalar(cursor, "SELECT to_regclass(%s)", (qualified(schema, table),)) is not None:
-        for trigger in (ROW_TRIGGER, TRUNCATE_TRIGGER):
-            cursor.execute(f"DROP TRIGGER IF EXISTS {trigger} ON {qualified(schema, table)}")
-    function = _function(schema, table)
-    for each in (function, f"{function}_t"):
-        cursor.execute(f"DROP FUNCTION IF EXISTS {qualified(LEDGER_SCHEMA, each)}()")

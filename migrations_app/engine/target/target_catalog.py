@@ -257,11 +257,16 @@ def _checks(cursor: Cursor, schema: str) -> dict[int, list[TargetCheck]]:
 
 
 def _triggers(cursor: Cursor, schema: str) -> dict[int, list[TargetTrigger]]:
+    """Ours are left out: they come and go with a crossing, and are no part of the application's schema. By the name
+    alone a stranger's could pass for one of them, so the function must be ours, too."""
     found = _fetch(
         cursor,
         """SELECT t.tgrelid, t.tgname::text, pg_get_triggerdef(t.oid), t.tgenabled::text
              FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE n.nspname = %s AND NOT t.tgisinternal ORDER BY t.tgname COLLATE "C" """,
+             JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace f ON f.oid = p.pronamespace
+            WHERE n.nspname = %s AND NOT t.tgisinternal
+              AND NOT (f.nspname = 'causeway' AND t.tgname::text ^@ 'causeway_')
+            ORDER BY t.tgname COLLATE "C" """,
         schema,
     )
     triggers: dict[int, list[TargetTrigger]] = defaultdict(list)

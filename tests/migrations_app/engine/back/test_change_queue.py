@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
@@ -11,13 +12,14 @@ import pytest
 
 from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.back import change_queue
-from migrations_app.engine.errors import Failed
+from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.export.export import Export
 from migrations_app.engine.load.load import load_export
+from migrations_app.engine.plan import LOAD, TablePlan
 from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify.compare import verify
-from tests.migrations_app.engine.moves import RUN, Look, held, make_export, make_plan, make_source
+from tests.migrations_app.engine.moves import RUN, Look, column, held, make_export, make_plan, make_source
 
 PEOPLE = 50
 
@@ -150,3 +152,53 @@ def test_disarming_leaves_no_trigger_and_no_function(armed: TargetUrl, look: Loo
     assert look.value("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal") == 0
     assert look.value("SELECT count(*) FROM pg_proc WHERE pronamespace = 'causeway'::regnamespace") == 0
     look.run("UPDATE person SET name = 'free' WHERE id = 1")
+
+
+KEYS = {"city": ("code",), "person": ("id",)}
+
+
+def test_a_table_without_a_key_is_refused_where_rows_must_come_home(url: TargetUrl, export: Export) -> None:
+    with held(url) as mine:
+        load_export(export, make_plan(), url, run_key=RUN, lease=mine)
+    with pytest.raises(Refused, match="note") as caught:
+        change_queue.arm(url, make_plan(), keys=KEYS)
+    assert caught.value.code == "ONLINE_NO_TARGET_KEY"
+    with pytest.raises(Failed, match="doesn't record"):
+        change_queue.count(url)
+
+
+def test_a_key_must_be_unique_and_not_null_in_the_target(armed: TargetUrl, look: Look) -> None:
+    keys = {**KEYS, "note": ("text",)}
+    look.run("DELETE FROM note; CREATE UNIQUE INDEX note_text ON note (text)")
+    with pytest.raises(Refused, match="note"):
+        change_queue.arm(armed, make_plan(), keys=keys)
+    look.run("ALTER TABLE note ALTER text SET NOT NULL")
+    change_queue.arm(armed, make_plan(), keys=keys)
+    look.run("INSERT INTO note VALUES ('x')")
+    assert ("note", '["x"]') in change_queue.changed_keys(armed)
+
+
+def test_the_applier_is_not_noted(armed: TargetUrl, look: Look) -> None:
+    look.run("BEGIN; SET LOCAL causeway.applier = 'on'; DELETE FROM person; TRUNCATE note; COMMIT")
+    assert change_queue.count(armed).total == 0
+    look.run("DELETE FROM city WHERE code = 'c00'")
+    assert change_queue.count(armed).total == 1
+
+
+def test_a_key_of_another_spelling_is_another_key(url: TargetUrl, look: Look) -> None:
+    look.run("CREATE TABLE price (amount numeric PRIMARY KEY)")
+    plan = replace(
+        make_plan(), tables=(TablePlan("price", "price", LOAD, (column("amount", "numeric", "numeric"),), ("amount",)),)
+    )
+    change_queue.arm(url, plan)
+    look.run("INSERT INTO price VALUES (1.0); UPDATE price SET amount = 1.00")
+    assert change_queue.changed_keys(url) == {("price", '["1.0"]'), ("price", '["1.00"]')}
+
+
+def test_a_key_of_times_is_written_alike_whatever_the_sessions_style(url: TargetUrl, look: Look) -> None:
+    look.run("CREATE TABLE day (at timestamptz PRIMARY KEY)")
+    columns = (column("at", "timestamp with time zone", "timestamptz"),)
+    plan = replace(make_plan(), tables=(TablePlan("day", "day", LOAD, columns, ("at",)),))
+    change_queue.arm(url, plan)
+    look.run("SET DateStyle = 'German'; SET TimeZone = 'Asia/Tokyo'; INSERT INTO day VALUES ('2024-01-02 03:04:05+00')")
+    assert change_queue.changed_keys(url) == {("day", '["2024-01-02 03:04:05+00"]')}

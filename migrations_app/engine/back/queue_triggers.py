@@ -1,0 +1,215 @@
+"""The triggers that note which rows the application changes on PostgreSQL, and their making and removal.
+
+They stand in the application's transactions, so they do little: one row with the key's texts a changed row. Normal
+triggers don't fire for the applier in the replica role; where it may not take that role it sets `causeway.applier`.
+
+The functions are SECURITY DEFINER with every setting fixed that the printed form of a key depends on: the
+application's role needs no right on our schema, and its DateStyle or search path don't matter. Keys are written as
+PostgreSQL prints them in COPY (format('%s', …) is the type's output function).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from migrations_app.engine.conversions.type_parts import type_parts
+from migrations_app.engine.errors import Failed, Refused
+from migrations_app.engine.plan import MovePlan, TablePlan
+from migrations_app.engine.target.pg_names import LEDGER_SCHEMA, literal, qualified, quote
+from migrations_app.engine.target.target import Cursor, rows, scalar
+
+ROW_TRIGGER, TRUNCATE_TRIGGER = "causeway_changes", "causeway_truncates"
+# True for everybody but the applier that may not take the replica role.
+NOT_THE_APPLIER = "current_setting('causeway.applier', true) IS DISTINCT FROM 'on'"
+
+_CREATE = """
+CREATE SCHEMA IF NOT EXISTS causeway;
+CREATE TABLE IF NOT EXISTS causeway.watched (
+    schema_name text NOT NULL, table_name text NOT NULL, key_columns text[] NOT NULL, key_types text[] NOT NULL,
+    armed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (schema_name, table_name)
+);
+CREATE TABLE IF NOT EXISTS causeway.changes (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    schema_name text NOT NULL, table_name text NOT NULL,
+    op "char" NOT NULL,
+    key text[],
+    image jsonb,
+    row_count bigint NOT NULL DEFAULT 1,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+"""
+_OWNED = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
+_PRINTED = (
+    " SET \"TimeZone\" = 'UTC' SET \"DateStyle\" = 'ISO, YMD' SET \"IntervalStyle\" = 'postgres'"
+    " SET extra_float_digits = 3 SET bytea_output = 'hex'"
+)
+# Types that are printed alike whatever the session's settings: each setting that a function fixes costs its caller.
+_PLAIN_TYPES = frozenset({"smallint", "integer", "bigint", "uuid", "text", "character varying", "boolean", "numeric"})
+
+# Parameters: table, columns, table, columns.
+_IS_KEY = """
+SELECT EXISTS (SELECT 1 FROM pg_index i
+                WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid
+                  AND i.indpred IS NULL AND i.indexprs IS NULL
+                  AND (SELECT array_agg(a.attname::text)
+                         FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place)
+                         JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+                        WHERE k.place <= i.indnkeyatts) <@ %s::text[])
+   AND NOT EXISTS (SELECT 1 FROM pg_attribute a
+                    WHERE a.attrelid = to_regclass(%s) AND NOT a.attnotnull AND a.attname = ANY(%s::text[]))
+"""
+
+Keys = Mapping[str, Sequence[str]]  # {source table: source columns}
+
+
+def arm_tables(cursor: Cursor, plan: MovePlan, keys: Keys | None) -> None:
+    """Triggers on every loaded table. Tables that are armed with the same key stay as they are, with their log.
+
+    keys: the columns that tell a table's rows apart, where each row must be found again; Refused ONLINE_NO_TARGET_KEY
+    where the target doesn't hold them to be unique and not null. None: the plan's keys; a row without one is noted
+    whole.
+    """
+    cursor.execute(_CREATE)
+    found = rows(cursor, "SELECT schema_name, table_name, key_columns FROM causeway.watched")
+    armed = {(schema, name): list(columns) for schema, name, columns in found}
+    for table in plan.tables:
+        if not table.is_loaded:
+            continue
+        columns = _key_columns(table, table.key if keys is None else keys.get(table.name, ()))
+        if keys is not None:
+            _assert_unique(cursor, plan.target_schema, table, columns)
+        before = armed.get((plan.target_schema, table.target_name))
+        if before is None or (keys is not None and before != columns):
+            _arm_table(cursor, plan.target_schema, table.target_name, columns)
+
+
+def _key_columns(table: TablePlan, key: Sequence[str]) -> list[str]:
+    """The target's names; [] where a column of the key isn't loaded."""
+    by_name = {column.name: column.target_name for column in table.loaded_columns}
+    return [by_name[name] for name in key] if all(name in by_name for name in key) else []
+
+
+def _assert_unique(cursor: Cursor, schema: str, table: TablePlan, columns: list[str]) -> None:
+    name = qualified(schema, table.target_name)
+    if not columns or not scalar(cursor, _IS_KEY, (name, columns, name, columns)):
+        key = ", ".join(columns) or "no column that is loaded"
+        raise Refused(
+            "ONLINE_NO_TARGET_KEY",
+            f"The target's table {table.target_name} has no unique, not-null key that rows of {table.name} could be"
+            f" found again by ({key}).",
+            "Give it a primary key, leave the table out, or take the offline strategy.",
+        )
+
+
+def _arm_table(cursor: Cursor, schema: str, table: str, columns: list[str]) -> None:
+    name, function = qualified(schema, table), _function(schema, table)
+    types = _types(cursor, name, columns)
+    settings = _OWNED if all(type_parts(each).base in _PLAIN_TYPES for each in types) else _OWNED + _PRINTED
+    # A row that is noted whole may hold values of any type.
+    cursor.execute(_row_function(function, schema, table, columns, settings if columns else _OWNED + _PRINTED))
+    cursor.execute(_truncate_function(f"{function}_t", schema, table))
+    for each in (function, f"{function}_t"):
+        cursor.execute(f"REVOKE ALL ON FUNCTION {qualified(LEDGER_SCHEMA, each)}() FROM PUBLIC")
+    cursor.execute(
+        f"CREATE OR REPLACE TRIGGER {ROW_TRIGGER} AFTER INSERT OR UPDATE OR DELETE ON {name}"
+        f" FOR EACH ROW WHEN ({NOT_THE_APPLIER}) EXECUTE FUNCTION {qualified(LEDGER_SCHEMA, function)}()"
+    )
+    cursor.execute(
+        f"CREATE OR REPLACE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {name}"
+        f" FOR EACH STATEMENT WHEN ({NOT_THE_APPLIER})"
+        f" EXECUTE FUNCTION {qualified(LEDGER_SCHEMA, f'{function}_t')}()"
+    )
+    cursor.execute(
+        "INSERT INTO causeway.watched (schema_name, table_name, key_columns, key_types) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (schema_name, table_name) DO UPDATE SET key_columns = EXCLUDED.key_columns,"
+        " key_types = EXCLUDED.key_types",
+        (schema, table, columns, types),
+    )
+
+
+def _types(cursor: Cursor, qualified_name: str, columns: list[str]) -> list[str]:
+    """The columns' types as SQL, qualified where our search path needs it."""
+    found = dict(
+        rows(
+            cursor,
+            "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+            (qualified_name,),
+        )
+    )
+    return [found[column] for column in columns]
+
+
+def _function(schema: str, table: str) -> str:
+    return "note_" + hashlib.sha256(f"{schema}\n{table}".encode()).hexdigest()[:16]
+
+
+def _row_function(function: str, schema: str, table: str, key: list[str], settings: str) -> str:
+    """Static SQL for this table: no dynamic statement on the application's path."""
+
+    def note(op: str, row: str) -> str:
+        key_sql, image = (_texts(row, key), "NULL") if key else ("NULL", f"to_jsonb({row})")
+        return (
+            "INSERT INTO causeway.changes (schema_name, table_name, op, key, image)"
+            f" VALUES ({literal(schema)}, {literal(table)}, '{op}', {key_sql}, {image});"
+        )
+
+    body = f"""BEGIN
+        IF TG_OP = 'INSERT' THEN {note("I", "NEW")}
+        ELSIF TG_OP = 'DELETE' THEN {note("D", "OLD")}
+        ELSE
+            {note("U", "NEW")}
+            {_moved(key, note("D", "OLD"))}
+        END IF;
+        RETURN NULL;
+    END"""
+    return _create_function(function, body, settings)
+
+
+def _texts(row: str, key: list[str]) -> str:
+    texts = ", ".join(f"format('%s', {row}.{quote(column)})" for column in key)
+    return f"ARRAY[{texts}]"
+
+
+def _moved(key: list[str], note_old: str) -> str:
+    """An UPDATE that changes the key removes one row and makes another. By what is printed: 1.0 and 1.00 are equal as
+    numbers, and 'a' and 'A' in a citext, but not as keys of SQLite."""
+    return f"IF {_texts('OLD', key)} <> {_texts('NEW', key)} THEN {note_old} END IF;" if key else ""
+
+
+def _truncate_function(function: str, schema: str, table: str) -> str:
+    """Before, not after: the rows that are lost can still be counted."""
+    body = f"""BEGIN
+        INSERT INTO causeway.changes (schema_name, table_name, op, row_count)
+        SELECT {literal(schema)}, {literal(table)}, 'T', count(*) FROM {qualified(schema, table)};
+        RETURN NULL;
+    END"""
+    return _create_function(function, body, _OWNED)
+
+
+def _create_function(function: str, body: str, settings: str) -> str:
+    tag = "$causeway$"
+    if tag in body:
+        raise Failed("BAD_NAME", "A table or column is named like our own quotation mark.", "Rename it.")
+    name = qualified(LEDGER_SCHEMA, function)
+    return f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {settings} AS {tag}{body}{tag}"
+
+
+def disarm_tables(cursor: Cursor) -> None:
+    """Remove triggers, functions and the log. Nothing happens where nothing is armed."""
+    if scalar(cursor, "SELECT to_regclass('causeway.watched')") is None:
+        return
+    for schema, table in rows(cursor, "SELECT schema_name, table_name FROM causeway.watched"):
+        _disarm_table(cursor, schema, table)
+    cursor.execute("DROP TABLE causeway.changes, causeway.watched")
+
+
+def _disarm_table(cursor: Cursor, schema: str, table: str) -> None:
+    if scalar(cursor, "SELECT to_regclass(%s)", (qualified(schema, table),)) is not None:
+        for trigger in (ROW_TRIGGER, TRUNCATE_TRIGGER):
+            cursor.execute(f"DROP TRIGGER IF EXISTS {trigger} ON {qualified(schema, table)}")
+    function = _function(schema, table)
+    for each in (function, f"{function}_t"):
+        cursor.execute(f"DROP FUNCTION IF EXISTS {qualified(LEDGER_SCHEMA, each)}()")

@@ -34,7 +34,7 @@ def _updates_itself(sql: str, table: str) -> bool:
     event = next((word for word in head if word in ("INSERT", "UPDATE", "DELETE")), "")
     if event != "UPDATE" or "AFTER" in head[: head.index(event)] or "INSTEAD" in head:
         return False  # without a word for the moment it is BEFORE
-    body = [token for token in tokens[begin:] if token.text != "."]
+    body = tokens[begin:]  # a table's name stands there without its database's: SQLite allows no other
     pairs = itertools.pairwise(body)
     names = [after.name for before, after in pairs if before.keyword == "UPDATE"]
     replaced = [body[i + 3].name for i in range(len(body) - 3) if _is_update_or(body[i].keyword, body[i + 1].keyword)]

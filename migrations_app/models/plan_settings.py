@@ -5,6 +5,7 @@ They are signed with the plan: a signature lapses when one changes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 # name: (default, lowest, highest)
@@ -27,6 +28,6 @@ NUMBERS: dict[str, tuple[int, int, int]] = {
 FLAGS: dict[str, bool] = {"small_team": False}
 
 
-def setting_of(stored: dict[str, Any], name: str) -> int:
+def setting_of(stored: Mapping[str, Any], name: str) -> int:
     """The number of that name, or its default. Raises KeyError for a name that is none."""
     return int(stored.get(name, NUMBERS[name][0]))

@@ -16,6 +16,7 @@ from controlplane.pages.templatetags.causeway import plural
 from controlplane.registry.models import Application
 from migrations_app.forms import NewPlanForm
 from migrations_app.models import Finding, MigrationPlan, MigrationRun
+from migrations_app.models.plan_settings import NUMBERS, setting_of
 from migrations_app.models.states import PlanState, RunState
 from migrations_app.services import permissions, plans
 from migrations_app.services.change_windows import next_window
@@ -55,20 +56,17 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
 def new(request: HttpRequest, name: str) -> HttpResponse:
     """Ask for a new revision."""
     application = visible_application(request, name)
-    form = NewPlanForm(request.POST or None, initial=_offered_window(application))
+    last = application.plans.order_by("-revision").first()
+    offered = {**NewPlanForm.of_settings(last.settings if last else {}), **_offered_window(application)}
+    form = NewPlanForm(request.POST or None, initial=offered)
     refusal, status = None, 200
     if request.method == "POST" and form.is_valid():
         typed = form.cleaned_data
-        last = application.plans.order_by("-revision").first()
         try:
             plan = plans.request_plan(
                 actor=request.user,
                 application=application,
-                settings={
-                    **(last.settings if last else {}),
-                    "soak_seconds": typed["soak_minutes"] * 60,
-                    "endpoint_limit_ms": typed["endpoint_limit_ms"],
-                },
+                settings={**(last.settings if last else {}), **form.settings()},
                 choices=last.choices if last else None,
                 excluded=typed["excluded"],
                 window_start=typed["window_start"],
@@ -210,9 +208,18 @@ _SETTINGS = {
     "soak_seconds": ("Watched after the switch", "seconds"),
     "soak_interval_seconds": ("Checked every", "seconds"),
     "endpoint_limit_ms": ("Limit of an endpoint's answer", "ms"),
-    "parallel_clients": ("Parallel clients in the test", ""),
+    "baseline_limit_percent": ("Limit against its time on SQLite", "%"),
+    "parallel_clients": ("Timed with so many clients at the same time", ""),
+    "load_per_second": ("Requests a second, over all endpoints", ""),
+    "load_seconds": ("The load lasts", "seconds"),
+    "auto_rollback_seconds": ("Goes back by itself, if a check fails after the switch within", "seconds"),
     "backup_days": ("Backups kept", "days"),
     "small_team": ("Small team: one person may sign QA and ops", "flag"),
+}
+# A zero that means "no": said so, not as a number.
+_OFF = {
+    "auto_rollback_seconds": ("Goes back by itself", "no: a person decides"),
+    "baseline_limit_percent": ("Limit against its time on SQLite", "none: compared, not judged"),
 }
 
 
@@ -226,12 +233,14 @@ def _in_words(line: str) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": _SETTINGS.get(key, (key.replace("_", " "), ""))[0],
-            "value": value,
-            "unit": _SETTINGS.get(key, ("", ""))[1],
-        }
-        for key, value in settings.items()
-        if key != "small_team" or value
-    ]
+    """By the order of the list; a plan from before a setting shows its default."""
+    known = {**{name: setting_of(settings, name) for name in NUMBERS}, **settings}
+    named = {key: known[key] for key in _SETTINGS if key in known} | known
+    return [_setting(key, value) for key, value in named.items() if key != "small_team" or value]
+
+
+def _setting(key: str, value: Any) -> dict[str, Any]:
+    if key in _OFF and not value:
+        return {"name": _OFF[key][0], "value": _OFF[key][1], "unit": ""}
+    name, unit = _SETTINGS.get(key, (key.replace("_", " "), ""))
+    return {"name": name, "value": value, "unit": unit}

@@ -338,6 +338,29 @@ def test_a_plan_with_a_window_is_asked_for_in_the_viewers_zone(
     assert made.excluded == ["tmp", "log"] and made.settings["soak_seconds"] == 5400
 
 
+def test_checks_after_the_switch_are_asked_for_with_the_plan_and_stand_on_its_page(
+    as_: SignIn, who: make.People, plan: MigrationPlan
+) -> None:
+    client = as_(who.ops)
+    sent = {"soak_minutes": "90", "endpoint_limit_ms": "400", "parallel_clients": "12", "load_per_second": "30"}
+    sent |= {"load_seconds": "20", "baseline_limit_percent": "150", "auto_rollback_minutes": "15"}
+    client.post(reverse("plan_new", args=["yukyu"]), sent)
+    made = MigrationPlan.objects.order_by("-revision").first()
+    assert made is not None
+    settings = {name: made.settings[name] for name in ("parallel_clients", "load_per_second", "load_seconds")}
+    assert settings == {"parallel_clients": 12, "load_per_second": 30, "load_seconds": 20}
+    assert (made.settings["baseline_limit_percent"], made.settings["auto_rollback_seconds"]) == (150, 900)
+    shown = " ".join(client.get(reverse("plan", args=[made.pk])).content.decode().split())
+    assert "Goes back by itself, if a check fails after the switch within</dt> <dd> 15 min" in shown
+    assert "Limit against its time on SQLite</dt> <dd> 150 %" in shown
+    again = client.get(reverse("plan_new", args=["yukyu"])).content.decode()
+    assert 'name="load_per_second" value="30"' in again and 'name="auto_rollback_minutes" value="15"' in again
+    before = client.get(reverse("plan", args=[plan.pk])).content.decode()
+    assert "no: a person decides" in before, "a plan from before the setting says what holds for it"
+    too_much = client.post(reverse("plan_new", args=["yukyu"]), {**sent, "load_per_second": "100000"})
+    assert too_much.status_code == 400 and "less than or equal to 200" in too_much.content.decode()
+
+
 def test_a_window_that_ends_before_it_starts_is_refused(as_: SignIn, who: make.People, plan: MigrationPlan) -> None:
     sent = {
         "window_start": "2030-01-02T22:00",

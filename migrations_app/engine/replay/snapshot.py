@@ -123,19 +123,15 @@ class LiveFile:
 
     def _open(self) -> sqlite3.Connection:
         uri = f"file:{urllib.parse.quote(str(self.path))}?mode=rw"
-        connection = sqlite3.connect(
-            uri, uri=True, isolation_level=None, timeout=self._busy_seconds, check_same_thread=False
-        )
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0, check_same_thread=False)
         try:
             connection.text_factory = decode_utf8
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL_BYTES)
             connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-            connection.set_authorizer(lambda action, one, two, _, inner: authorize(action, one, two, inner, ()))
             connection.set_progress_handler(self._must_stop, _PROGRESS_STEPS)
             for pragma in ("query_only=ON", "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0"):
                 connection.execute(f"PRAGMA {pragma}")
-            connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")  # reads the schema, so it may have to wait
-            connection.execute("PRAGMA busy_timeout=0")  # from here on _begin() waits, in shorter steps
+            connection.set_authorizer(lambda action, one, two, _, inner: authorize(action, one, two, inner, ()))
         except BaseException:
             connection.close()
             raise
@@ -148,6 +144,7 @@ class LiveFile:
             try:
                 connection.execute("BEGIN")
                 load_schema(connection)
+                connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")  # reads the schema: not before we may read
                 return
             except sqlite3.OperationalError as error:
                 if connection.in_transaction:

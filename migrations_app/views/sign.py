@@ -15,7 +15,7 @@ from controlplane.registry.models import Role
 from migrations_app.forms import RefuseForm, SignForm, WithdrawForm
 from migrations_app.models import Approval, Gate, MigrationRun
 from migrations_app.models.states import ApprovalState, GateCode, ItemState, Phase, Strategy
-from migrations_app.services import gates
+from migrations_app.services import gates, overview
 from migrations_app.services.errors import ServiceRefused
 from migrations_app.services.evidence import evidence_of, what_changed
 from migrations_app.services.gate_view import GateView
@@ -197,8 +197,7 @@ def _planned(run: MigrationRun) -> dict[str, Any]:
         "rows": rows,
         "findings": run.plan.findings.exclude(severity="info").count(),
         "rehearsal": rehearsal,
-        "down": (rehearsal.facts if rehearsal else {}).get("downtime_seconds"),
-        "back": (rehearsal.facts if rehearsal else {}).get("rollback_seconds"),
+        "measured": overview.measured_words(rehearsal) if rehearsal else "",
     }
 
 

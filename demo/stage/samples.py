@@ -202,6 +202,11 @@ def describe(installation: Installation) -> dict[str, Any]:
                 "key_column": "id",
                 "fields": {"name": "name", "year": "year"},
             },
+            # As .env.example sets it: 5, and 10 more when it must, in each of two processes.
+            "pool": {
+                **{"path": "/api/db-status", "size": "pool.size", "used": "pool.checked_out"},
+                **{"configured": 5, "most": 30},
+            },
         },
         # A rehearsal's copy writes no log: its requests are not the application's.
         "rehearsal": {

@@ -121,6 +121,9 @@ class EndpointRow(RowForm):
         return said if set(said) - {"status", "process"} else {}
 
 
+POOL_FIELDS = ("path", "size", "used", "configured", "most", "application_name")
+
+
 class HealthForm(SectionForm):
     identity_process = forms.ChoiceField(label="Process", required=False)
     identity_path = forms.CharField(label="Path", required=False, widget=plain(), help_text="Such as /api/health.")
@@ -137,10 +140,39 @@ class HealthForm(SectionForm):
     canary_key_column = forms.CharField(label="Key’s column", required=False, widget=plain())
     canary_fields = PairsField(label="Compared", help_text="field=column, one a line. Never an encrypted column.")
 
+    pool_path = forms.CharField(
+        label="Its pool, at path", required=False, widget=plain(), help_text="An answer that tells of its connections."
+    )
+    pool_size = forms.CharField(
+        label="Field of its size", required=False, widget=plain(), help_text="pool.size, say; a number."
+    )
+    pool_used = forms.CharField(
+        label="Field of those in use", required=False, widget=plain(), help_text="pool.checked_out, say; a number."
+    )
+    pool_configured = forms.IntegerField(
+        label="Its size shall be", required=False, min_value=1, max_value=10_000, help_text="As its settings say."
+    )
+    pool_most = forms.IntegerField(
+        label="Connections at the most",
+        required=False,
+        min_value=1,
+        max_value=10_000,
+        help_text="Of the whole application, overflow and workers included.",
+    )
+    pool_application_name = forms.CharField(
+        label="Sessions called",
+        required=False,
+        max_length=63,
+        widget=plain(),
+        help_text="Its application_name; empty: all that aren’t Causeway’s.",
+    )
+
     def shown(self, application: Application) -> dict[str, Any]:
         given = application.identity
         canary, answers = given.get("canary") or {}, given.get("values") or {}
-        shown = {f"identity_{name}": given.get(name, "") for name in ("process", "path", "field")}
+        pool = given.get("pool") or {}
+        shown = {f"pool_{name}": pool.get(name, "") for name in POOL_FIELDS}
+        shown |= {f"identity_{name}": given.get(name, "") for name in ("process", "path", "field")}
         shown |= {f"identity_{dialect}": answers.get(dialect, "") for dialect in ("sqlite", "postgresql")}
         return shown | {
             f"canary_{name}": canary.get(name, "") for name in ("path", "table", "key_field", "key_column", "fields")
@@ -168,13 +200,21 @@ class HealthForm(SectionForm):
     def canary_fields_shown(self) -> list[Any]:
         return self.part("canary")
 
+    def pool_fields(self) -> list[Any]:
+        return self.part("pool")
+
     def values(self) -> dict[str, Any]:
         typed = self.cleaned_data
         identity: dict[str, Any] = {}
         canary = {n: typed[f"canary_{n}"] for n in ("path", "table", "key_field", "key_column", "fields")}
-        if any(typed[f"identity_{name}"] for name in ("path", "field", "sqlite", "postgresql")) or any(canary.values()):
+        pool = {name: value for name in POOL_FIELDS if (value := typed[f"pool_{name}"])}
+        own_word = any(typed[f"identity_{name}"] for name in ("path", "field", "sqlite", "postgresql"))
+        if own_word or any(canary.values()) or pool:
             identity = {name: typed[f"identity_{name}"].strip() for name in ("process", "path", "field")}
             identity["values"] = {dialect: typed[f"identity_{dialect}"] for dialect in ("sqlite", "postgresql")}
             if any(canary.values()):
                 identity["canary"] = {**(self.application.identity.get("canary") or {}), **canary}
+            if pool:
+                known = self.application.identity.get("pool") or {}
+                identity["pool"] = {**{n: v for n, v in known.items() if n not in POOL_FIELDS}, **pool}
         return {"endpoints": self.lists["endpoints"].entries(), "identity": identity}

@@ -238,6 +238,24 @@ def _identity(identity: Mapping[str, Any], processes: set[str], errors: Errors) 
             if not canary.get(name):
                 errors[f"canary.{name}"] = "Needed, to find the rows."
         _path("canary.path", canary.get("path"), errors)
+    pool = identity.get("pool")
+    if pool:
+        _pool(pool, errors)
+
+
+def _pool(pool: Mapping[str, Any], errors: Errors) -> None:
+    """Where the application itself speaks of its pool, and what it shall be: either may be missing, not both."""
+    if pool.get("path") or pool.get("size") or pool.get("used"):
+        _path("pool.path", pool.get("path"), errors)
+        if not (pool.get("size") or pool.get("used")):
+            errors["pool.size"] = "Which field of its answer is the pool’s size?"
+    elif not (pool.get("configured") or pool.get("most")):
+        errors["pool.most"] = "Where does it say how large its pool is, or how many connections may it hold?"
+    for name in ("configured", "most"):
+        if pool.get(name) is not None and not _is_number(pool[name], 1, 10_000):
+            errors[f"pool.{name}"] = "From 1 to 10,000."
+    if pool.get("configured") and pool.get("most") and pool["most"] < pool["configured"]:
+        errors["pool.most"] = "No fewer than its pool’s size."
 
 
 def _encrypted(
@@ -274,7 +292,7 @@ def _pattern(place: str, pattern: str, errors: Errors) -> None:
 def _kept(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, Any]:
     """The new entry; what pages don't ask for (a longer time-out, say) stays as it was described otherwise."""
     asked = {"name", "command", "order", "port", "rehearsal_port", "process", "path", "status", "json"}
-    asked |= {"length_equals_table", "max_ms", "field", "values", "canary"}
+    asked |= {"length_equals_table", "max_ms", "field", "values", "canary", "pool"}
     kept = {key: value for key, value in (old or {}).items() if key not in asked}
     return {**kept, **{key: value for key, value in new.items() if value is not None}}
 

@@ -23,6 +23,7 @@ from migrations_app.services.runs import create_run, start_run, submit_run
 from tests import factories as make
 from tests.migrations_app.services.conftest import Stage
 
+IDENTITY = {"process": "web", "path": "/h", "field": "db", "values": {"sqlite": "s", "postgresql": "p"}}
 PORTS = [{"name": "web", "command": "yukyu-web", "order": 1, "port": 8011, "rehearsal_port": 8111}]
 
 
@@ -217,6 +218,11 @@ def test_nobody_but_a_superuser_makes_himself_a_second_pair_of_eyes(stage: Stage
             {"identity": {"process": "web", "path": "/h", "field": "db", "values": {"sqlite": "x", "postgresql": "x"}}},
             "identity.postgresql",
         ),
+        ("health", {"identity": {**IDENTITY, "pool": {"path": "/db"}}}, "pool.size"),
+        ("health", {"identity": {**IDENTITY, "pool": {"size": "pool.size"}}}, "pool.path"),
+        ("health", {"identity": {**IDENTITY, "pool": {"application_name": "x"}}}, "pool.most"),
+        ("health", {"identity": {**IDENTITY, "pool": {"configured": 5, "most": 4}}}, "pool.most"),
+        ("health", {"identity": {**IDENTITY, "pool": {"configured": True}}}, "pool.configured"),
         (
             "encrypted",
             {"encrypted_columns": [{"table": "t", "column": "c", "scheme": "rot13", "key_env": "K"}]},

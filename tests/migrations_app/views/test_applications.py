@@ -388,3 +388,25 @@ def test_what_no_host_has_looked_at_is_not_called_ready(as_: SignIn, who: make.P
     Application.objects.update(seen={"source": seen, "target": seen})
     page = as_(who.ops).get("/applications/yukyu/").content.decode()
     assert page.count("Ready</span>") == 3
+
+
+def test_pool_is_described_with_the_proofs_of_health(as_: SignIn, who: make.People) -> None:
+    client = as_(who.ops)
+    typed = {
+        **{"endpoints-TOTAL_FORMS": "0", "endpoints-INITIAL_FORMS": "0"},
+        **{"identity_process": "web", "identity_path": "/health", "identity_field": "database"},
+        **{"identity_sqlite": "sqlite", "identity_postgresql": "postgresql"},
+        **{"pool_path": "/db", "pool_size": "pool.size", "pool_used": "pool.used", "pool_configured": "5"},
+    }
+    assert change(client, "health", **typed, pool_most="15").status_code == 302
+    stored = Application.objects.get(name="yukyu").identity["pool"]
+    assert stored == {"path": "/db", "size": "pool.size", "used": "pool.used", "configured": 5, "most": 15}
+    page = client.get(reverse("application_change", args=["yukyu", "health"])).content.decode()
+    assert 'name="pool_most" value="15"' in page
+    wrong = change(client, "health", **typed, pool_most="4")
+    assert wrong.status_code == 400 and "No fewer than its pool" in errors_of(wrong)["pool_most"]
+    alone = change(client, "health", **{**typed, "identity_field": "", "identity_path": ""})
+    assert alone.status_code == 400, "a pool without a word about the database is refused, not dropped"
+    without = {name: value for name, value in typed.items() if not name.startswith("pool_")}
+    assert change(client, "health", **without).status_code == 302
+    assert "pool" not in Application.objects.get(name="yukyu").identity

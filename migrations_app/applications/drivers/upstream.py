@@ -19,7 +19,8 @@ from migrations_app.applications.http import get
 from migrations_app.engine.errors import EngineError, Failed, Refused
 
 ARRIVAL_SECONDS = 10.0  # a reload is not waited for by `nginx -s reload`: its new workers come up a moment later
-POLL_SECONDS = 0.05
+STEADY_SECONDS = 0.15  # nginx lets its old workers accept for another 100 ms (ngx_master_process_cycle)
+POLL_SECONDS = 0.02
 ANSWER_BYTES = 65_536
 MAX_BYTES = 1_000_000
 
@@ -90,15 +91,20 @@ class UpstreamFile:
         return f"command {result.name} {how}{f' ({said})' if said else ''}"
 
     def _arrival_problem(self, dialect: Dialect) -> str:
-        """Ask through the proxy until the right instance answers; "" when it did, or where it can't be asked."""
+        """Ask through the proxy until the right instance answers, and steadily; "" when it did, or can't be asked."""
         identity = self._description.identity
         if self._upstream.front_port is None or identity is None or not identity.field:
             return ""
         until = time.monotonic() + ARRIVAL_SECONDS
+        right_since: float | None = None
         while True:
+            asked = time.monotonic()
             problem = self._answer_problem(dialect)
-            if not problem or time.monotonic() >= until:
-                return problem
+            right_since = None if problem else right_since or asked
+            if right_since is not None and asked - right_since >= STEADY_SECONDS:
+                return ""
+            if asked >= until:
+                return problem or "through the proxy now one instance answers, now the other"
             time.sleep(POLL_SECONDS)
 
     def _answer_problem(self, dialect: Dialect) -> str:

@@ -47,12 +47,8 @@ class Daemon:
 
 @pytest.fixture
 def daemon(tiny: Tiny) -> Iterator[Daemon]:
-    monkeypatch.setenv("TINY_SQLITE", str(tiny.sqlite))
-    arguments = {
-        "web": [sys.executable, str(TINY), "web", str(tiny.port)],
-        "worker": [sys.executable, str(TINY), "worker"],
-    }
-    wrapped = {name: ["env", f"TINY_SQLITE={tiny.sqlite}", *argv] for name, argv in arguments.items()}
+    program = ["env", f"TINY_SQLITE={tiny.sqlite}", sys.executable, str(TINY)]
+    wrapped = {"web": [*program, "web", str(tiny.port)], "worker": [*program, "worker"]}
     (tiny.folder / "daemons.json").write_text(json.dumps(wrapped))
     made = Daemon(tiny)
     yield made

@@ -21,13 +21,14 @@ from migrations_app.engine.target.target_url import TargetUrl
 
 LOOK_SECONDS = 0.1
 LOOKS_BEFORE = 5  # users may be at work: how busy it is before is the highest of so many looks
-# Ours all call themselves causeway…; a session whose state is hidden belongs to a role that ours may not look into.
+# Ours all call themselves causeway…; of a session of a role that ours may not look into, kind and state are hidden.
 _SESSIONS = """
 SELECT count(*), count(*) FILTER (WHERE state = 'active'),
        count(*) FILTER (WHERE state LIKE 'idle in transaction%%'),
        count(*) FILTER (WHERE wait_event_type = 'Lock'), count(*) FILTER (WHERE state IS NULL)
   FROM pg_stat_activity
- WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+ WHERE datname = current_database() AND coalesce(backend_type, 'client backend') = 'client backend'
+   AND pid <> pg_backend_pid()
    AND coalesce(application_name, '') NOT ILIKE 'causeway%%' AND (%(name)s = '' OR application_name = %(name)s)
 """
 _COUNTERS = ("deadlocks", "conflicts", "sessions_abandoned", "sessions_fatal", "sessions_killed", "xact_rollback")

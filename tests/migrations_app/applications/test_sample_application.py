@@ -4,7 +4,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg2
@@ -20,11 +20,16 @@ from migrations_app.applications.description import (
     Identity,
     Pointing,
     PointingValues,
+    Pool,
     ProcessSpec,
 )
 from migrations_app.applications.endpoints import check_endpoints
 from migrations_app.applications.identity import IdentityProof, prove_identity
+from migrations_app.applications.load_test import at_once
+from migrations_app.applications.pool import read_pool, read_pool_at_rest
 from migrations_app.applications.process_driver import ProcessDriver
+from migrations_app.applications.sessions import SessionWatch, wait_until_idle
+from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.source.fingerprint import Fingerprint, fingerprint
 from migrations_app.engine.target.target_url import parse_target_url
@@ -207,3 +212,37 @@ def test_the_writer_that_one_leaves_behind_is_ended(yukyu: Yukyu) -> None:
     driver.stop()
     proof = driver.prove_stopped()
     assert proof.stopped, proof.reasons
+
+
+def test_its_pool_opens_at_the_size_that_is_set_serves_clients_at_once_and_comes_to_rest(yukyu: Yukyu) -> None:
+    dotenv = yukyu.folder / ".env"
+    dotenv.write_text(dotenv.read_text().replace("DB_POOL_SIZE=5", "DB_POOL_SIZE=3"))
+    pool = Pool("/api/db-status", size="pool.size", used="pool.checked_out", configured=3)
+    driver = yukyu.cut_over()
+    assert driver.description.identity is not None
+    description = replace(driver.description, identity=replace(driver.description.identity, pool=pool))
+    with SessionWatch(parse_target_url(yukyu.url)) as watch:
+        before = read_pool(description)
+        assert (before.size, before.problem) == (3, "")
+        served = at_once(description, 12, Control())
+        assert [(one.requests, one.failures) for one in served.endpoints] == [(12, 0)] * 4, served.refusals
+        _sessions, seconds = wait_until_idle(watch, 30)
+        assert seconds is not None
+        assert 3 <= watch.peak.total <= 2 * (3 + 10), "its pool, with what it may open besides, and its worker's"
+        after = read_pool_at_rest(description, before.used, 30)
+        assert after.used is not None and before.used is not None and after.used <= before.used
+
+
+def test_pool_that_runs_dry_refuses_and_is_counted(yukyu: Yukyu) -> None:
+    """One connection, none besides, and nobody waits for it: of twenty clients some are refused."""
+    dotenv = yukyu.folder / ".env"
+    small = {"DB_POOL_SIZE=5": "DB_POOL_SIZE=1", "DB_MAX_OVERFLOW=10": "DB_MAX_OVERFLOW=0"}
+    text = dotenv.read_text()
+    for old, new in {**small, "DB_POOL_TIMEOUT=10": "DB_POOL_TIMEOUT=0.001"}.items():
+        assert old in text
+        text = text.replace(old, new)
+    dotenv.write_text(text)
+    driver = yukyu.cut_over()
+    served = at_once(driver.description, 20, Control())
+    assert served.failures and served.refusals == {"status 503": served.failures}
+    assert served.failures == sum(one.server_errors for one in served.endpoints)

@@ -88,6 +88,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/items":
             rows = self.database.query("SELECT id, name FROM items ORDER BY id")
             return self.answer(200, [{"id": row[0], "name": row[1]} for row in rows])
+        if self.path == "/pool":
+            return self.answer(200, {"status": "ok", "pool": {"size": 4, "used": 1}})
         if self.path == "/moved":
             self.send_response(302)
             self.send_header("Location", "/health")

@@ -62,6 +62,10 @@ class RowInverse:
                 raise RowUnfit(column.name, error.why) from None
         return tuple(found)
 
+    def is_loose(self, column: str) -> bool:
+        """Whether values come back in another spelling (a remark says so)."""
+        return self._loose[self._places[column]]
+
     def undo(self, column: str) -> Undo:
         """Of one column, by its name in the source."""
         return self._undo[self._places[column]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 FORMAT = 1
@@ -147,7 +148,7 @@ class MovePlan:
         """A JSON-able dict; from_document() gives an equal plan back."""
         return {**asdict(self), "digest": self.digest}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of what will be done: everything but the findings' counts, row keys and wording."""
         stable = replace(self, findings=tuple(replace(f, count=0, row_key="", message="") for f in self.findings))

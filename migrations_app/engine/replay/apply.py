@@ -10,6 +10,7 @@ import re
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import psycopg2
 
@@ -17,7 +18,7 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Failed
 from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.replay.dirty_rows import TableWay
-from migrations_app.engine.replay.key_tables import ANALYZED, KeyTable
+from migrations_app.engine.replay.key_table import KeyTable
 from migrations_app.engine.replay.read_back import Numbered, read_back, row_key
 from migrations_app.engine.replay.spool import LineStream, Spool
 from migrations_app.engine.target.target import Connection, Cursor, database_failed
@@ -36,7 +37,7 @@ class Written:
 
 
 class Applying:
-    """One transaction's work. `key_tables` are made by then, or are made on the way."""
+    """One transaction's work."""
 
     def __init__(
         self,
@@ -44,59 +45,40 @@ class Applying:
         cursor: Cursor,
         plan: MovePlan,
         ways: Mapping[int, TableWay],
-        key_tables: Mapping[int, KeyTable],
+        keys: KeyTable,
         control: Control,
     ) -> None:
         self.connection, self.cursor, self.plan = connection, cursor, plan
-        self.ways, self.key_tables, self.control = ways, key_tables, control
-        self._superseded: dict[int, array[int]] = {}
+        self.ways, self.keys, self.control = ways, keys, control
+        self._superseded: array[int] = array("q")
 
     def write(self, spool: Spool) -> Written:
         """Raises Failed VALUE_REFUSED, REPLAY_DIFFERS, TARGET_LOST …; psycopg2.Error; Cancelled."""
-        numbers = spool.tables
-        for number in numbers:
-            self._send_keys(spool, number)
-        for number in numbers:
-            self.control.checkpoint()
-            self.key_tables[number].delete_targets(self.cursor)
-        rows = deletes = 0
-        for number in numbers:
-            sent = self._send_rows(spool, number)
-            rows += sent
-            deletes += spool.key_count(number) - len(self._superseded.get(number, ())) - sent
-        for number in numbers:
-            way, keys = self.ways[number], self.key_tables[number]
-            read_back(self.connection, self.plan, way, keys, self._rows(spool, number), self.control)
-        return Written(rows, deletes)
+        self._send_keys(spool)
+        self.keys.delete_targets(self.cursor, spool.tables)
+        self.control.checkpoint()
+        rows = sum(self._send_rows(spool, number) for number in spool.tables)
+        for number in spool.tables:
+            sql = self.keys.copy_out_sql(self.ways[number])
+            read_back(self.connection, self.plan, self.ways[number], sql, self._rows(spool, number), self.control)
+        return Written(rows, spool.keys - len(self._superseded) - rows)
 
-    def _send_keys(self, spool: Spool, number: int) -> None:
-        keys = self.key_tables[number]
-        keys.make(self.cursor)
-        stream = LineStream(spool.keys(number), self.control.checkpoint)
-        self._copy(keys.copy_in_sql, stream, self.ways[number], None)
-        if spool.key_count(number) >= ANALYZED:
-            keys.analyze(self.cursor)
-        if spool.rounds(number) > 1:
-            self._superseded[number] = keys.drop_superseded(self.connection, self.cursor)
+    def _send_keys(self, spool: Spool) -> None:
+        self.keys.make(self.cursor)
+        self.cursor.copy_expert(self.keys.copy_in_sql, spool.key_lines(), size=_BLOCK)
+        self.keys.analyze(self.cursor, spool.keys)
+        if spool.repeats:
+            self._superseded = self.keys.drop_superseded(self.connection, self.cursor)
 
     def _send_rows(self, spool: Spool, number: int) -> int:
         way = self.ways[number]
-        stream = LineStream((row + b"\n" for _, row in self._rows(spool, number)), self.control.checkpoint)
-        return self._copy(way.writer.copy_in_sql(self.plan.target_schema), stream, way, spool)
-
-    def _rows(self, spool: Spool, number: int) -> Iterator[Numbered]:
-        """Those of the last read of each key."""
-        older = iter(self._superseded.get(number, ()))
-        skipped = next(older, 0)
-        for each in spool.rows(number):
-            while skipped and skipped < each[0]:
-                skipped = next(older, 0)
-            if each[0] != skipped:
-                yield each
-
-    def _copy(self, sql: str, stream: LineStream, way: TableWay, spool: Spool | None) -> int:
+        lines = self._rows(spool, number)
+        first = next(lines, None)
+        if first is None:
+            return 0
+        stream = LineStream((row + b"\n" for _, row in chain((first,), lines)), self.control.checkpoint)
         try:
-            self.cursor.copy_expert(sql, stream, size=_BLOCK)
+            self.cursor.copy_expert(way.writer.copy_in_sql(self.plan.target_schema), stream, size=_BLOCK)
         except psycopg2.Error as error:
             if stream.error is not None:
                 raise stream.error from None
@@ -104,7 +86,17 @@ class Applying:
             raise self._refused(error, way, spool) from None
         return int(self.cursor.rowcount)
 
-    def _refused(self, error: psycopg2.Error, way: TableWay, spool: Spool | None) -> EngineError:
+    def _rows(self, spool: Spool, number: int) -> Iterator[Numbered]:
+        """Those of the last read of each key."""
+        older = iter(self._superseded)
+        skipped = next(older, 0)
+        for each in spool.rows(number):
+            while skipped and skipped < each[0]:
+                skipped = next(older, 0)
+            if each[0] != skipped:
+                yield each
+
+    def _refused(self, error: psycopg2.Error, way: TableWay, spool: Spool) -> EngineError:
         """Table, column and row of what PostgreSQL refused. Its own message quotes values: not passed on."""
         state, name = error.pgcode or "", way.table.name
         if state[:2] not in _VALUE_REFUSED:
@@ -120,11 +112,10 @@ class Applying:
             "The application wrote what the plan's type or constraint doesn't hold: mend the row, or plan again.",
         )
 
-    def _where(self, spool: Spool | None, way: TableWay, found: re.Match[str] | None) -> str:
+    def _where(self, spool: Spool, way: TableWay, found: re.Match[str] | None) -> str:
         secret = {each.column for each in self.plan.encrypted if each.table == way.table.name}
         wanted = int(found[1]) if found else 0
-        if spool is not None and wanted:
-            for place, (_, row) in enumerate(self._rows(spool, way.number), start=1):
-                if place == wanted:
-                    return f"row {row_key(way, row, secret)}"
+        for place, (_, row) in enumerate(self._rows(spool, way.number), start=1):
+            if place == wanted:
+                return f"row {row_key(way, row, secret)}"
         return "a row that changed"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from migrations_app.engine.capture.state import CapturedTable
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.conversions import Convert, Unfit, conversion
+from migrations_app.engine.conversions.inverse import InverseForms, RowInverse
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.plan import MovePlan, TablePlan
 from migrations_app.engine.replay.snapshot import Snapshot
@@ -29,13 +30,17 @@ _RANGE = "FROM causeway_log WHERE seq > ? AND seq <= ?"
 
 @dataclass(frozen=True)
 class TableWay:
-    """How one table's rows travel. `key`: the source's names of the columns that the log has, in its order."""
+    """How one table's rows travel. `key`: the source's names of the columns that the log has, in its order.
+
+    inverse: what would bring each row back as it is, where that must be possible.
+    """
 
     number: int
     table: TablePlan
     key: tuple[str, ...]
     writer: LineWriter
     key_converters: tuple[Convert, ...]
+    inverse: RowInverse | None = None
 
     @property
     def target_key(self) -> tuple[str, ...]:
@@ -49,6 +54,24 @@ class TableWay:
         except Unfit:
             return None
 
+    def row_line(self, row: Row) -> str | None:
+        """The row as a line of COPY; None for one that the plan leaves out.
+
+        Raises Failed VALUE_UNFIT, NO_WAY_BACK_FOR_VALUE.
+        """
+        texts = self.writer.texts(row)
+        if texts is None:
+            return None
+        lost = self.inverse.lost(row, texts) if self.inverse is not None else ""
+        if lost:
+            raise Failed(
+                "NO_WAY_BACK_FOR_VALUE",
+                f"A value of {self.table.name}.{lost} in row {self.writer.row_key(row) or '(no key)'} is written in a"
+                " form that PostgreSQL couldn't give back as it is.",
+                "Learn the forms anew: then the column may be found to have no way back, before anybody relies on it.",
+            )
+        return join(texts)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -59,8 +82,11 @@ class Part:
     whole: bool = True
 
 
-def ways(plan: MovePlan, captured: Sequence[CapturedTable]) -> dict[int, TableWay]:
-    """By the table's number in the log. Raises Failed NOT_CAPTURED for a table that is moved and not captured."""
+def ways(plan: MovePlan, captured: Sequence[CapturedTable], forms: InverseForms | None = None) -> dict[int, TableWay]:
+    """By the table's number in the log; with `forms`, rows that can't come back are refused.
+
+    Raises Failed NOT_CAPTURED for a table that is moved and not captured.
+    """
     known = {each.name: each for each in captured}
     found = {}
     for table in plan.tables:
@@ -75,27 +101,30 @@ def ways(plan: MovePlan, captured: Sequence[CapturedTable]) -> dict[int, TableWa
                 "Record changes by the plan that the rows are moved by: end the replication and begin it anew.",
             )
         converters = tuple(conversion(loaded[n].conversion, loaded[n].target_type).convert for n in each.key)
-        found[each.number] = TableWay(each.number, table, each.key, LineWriter(table), converters)
+        inverse = forms.of_table(table) if forms is not None else None
+        found[each.number] = TableWay(each.number, table, each.key, LineWriter(table), converters, inverse)
     return found
 
 
 def spool_dirty(snapshot: Snapshot, found: dict[int, TableWay], part: Part, spool: Spool, control: Control) -> None:
     """Add every key that the log has in that part, with its row as the snapshot has it.
 
-    Raises Failed VALUE_UNFIT for a value that the plan has no answer for, ONLINE_NULL_IN_KEY; what reading raises.
+    Raises Failed VALUE_UNFIT for a value that the plan has no answer for, NO_WAY_BACK_FOR_VALUE, ONLINE_NULL_IN_KEY;
+    what reading raises.
     """
-    if part.until <= part.after:
+    if part.until <= part.after or not found:
         return
     with snapshot.errors("reading the log of changes"):
         numbers = [row[0] for row in snapshot.select(f"SELECT DISTINCT tbl {_RANGE}", (part.after, part.until))]
+    width = max(len(way.key) for way in found.values())
     for number in sorted(numbers):
         if number in found:  # a table that is recorded, but not moved, changes nothing in the target
-            _spool_table(snapshot, found[number], part, spool, control)
+            _spool_table(snapshot, found[number], part, width, spool, control)
 
 
-def _spool_table(snapshot: Snapshot, way: TableWay, part: Part, spool: Spool, control: Control) -> None:
+def _spool_table(snapshot: Snapshot, way: TableWay, part: Part, width: int, spool: Spool, control: Control) -> None:
     reader = _Reader(snapshot, way)
-    spool.begin(way.number)
+    spool.begin(way.number, width - len(way.key))
     with snapshot.errors(f"reading changed rows of table {way.table.name!r}"):
         for place, found in enumerate(snapshot.select(reader.sql, (part.after, part.until, way.number))):
             if place % _CHECKPOINT == 0:
@@ -104,7 +133,7 @@ def _spool_table(snapshot: Snapshot, way: TableWay, part: Part, spool: Spool, co
             if None in key:
                 _refuse_null(snapshot, way)
                 continue
-            line = way.writer.line(row) if row is not None else None
+            line = way.row_line(row) if row is not None else None
             spool.add(way.key_line(key), line, 0 if part.whole else _digest(key))
 
 

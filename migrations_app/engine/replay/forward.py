@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from migrations_app.engine.capture import capture
 from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.control import Control
+from migrations_app.engine.conversions.inverse import InverseForms
 from migrations_app.engine.errors import EngineError, Failed
 from migrations_app.engine.replay import replication
 from migrations_app.engine.replay.applier import ApplierRight, become_applier, refuse_obstacles, right_of
 from migrations_app.engine.replay.apply import Applying, Written
 from migrations_app.engine.replay.dirty_rows import Part, TableWay, spool_dirty, ways
-from migrations_app.engine.replay.key_tables import KeyTable, refuse_loose_key
+from migrations_app.engine.replay.key_table import KeyTable
 from migrations_app.engine.replay.log_guards import Log, assert_follows
 from migrations_app.engine.replay.pace import Pace
 from migrations_app.engine.replay.replication import FOLLOWING, ReplicationRecord
@@ -66,6 +67,8 @@ class Lag:
 class Follower:
     """Holds one connection to PostgreSQL and one to the file. Use as a context manager, in one thread.
 
+    forms: given, a value that they couldn't bring back to SQLite as it is raises Failed NO_WAY_BACK_FOR_VALUE.
+
     Raises, when it is entered, what connect() raises; Failed NOT_FOLLOWING, IDENTITY_DIFFERS; Refused
     ONLINE_NO_APPLIER_RIGHT, ONLINE_NO_TARGET_KEY.
     """
@@ -76,6 +79,7 @@ class Follower:
         *,
         control: Control | None = None,
         busy_timeout_ms: int = 5000,
+        forms: InverseForms | None = None,
         application_name: str = "causeway:follower:0",
     ) -> None:
         self.pair = pair
@@ -85,8 +89,9 @@ class Follower:
         self._busy_timeout_ms = busy_timeout_ms
         self._file = LiveFile(pair.source, self.control, busy_timeout_ms)
         self._right: ApplierRight | None = None
+        self._forms = forms
         self._ways: dict[int, TableWay] = {}
-        self._key_tables: dict[int, KeyTable] = {}
+        self._keys: KeyTable
 
     def __enter__(self) -> Follower:
         self._connect()
@@ -130,8 +135,8 @@ class Follower:
     def prepare(self) -> None:
         """Make now what apply_from() would make on its way, so that it doesn't while the application waits."""
         with transaction(self.connection, "preparing to bring rows over") as cursor:
-            for table in self._key_tables.values():
-                table.make(cursor)
+            self._keys.make(cursor)
+        self._keys.made()
 
     def lag(self) -> Lag:
         """Raises Failed NOT_FOLLOWING, IDENTITY_DIFFERS, NOT_CAPTURED, LOG_WENT_BACK, TARGET_LOST …; Refused LOCKED."""
@@ -175,11 +180,7 @@ class Follower:
     def _look(self, snapshot: Snapshot, record: ReplicationRecord) -> Log:
         log = assert_follows(snapshot, record, self.pair)
         if not self._ways:
-            self._ways = ways(self.pair.plan, log.tables)
-            self._key_tables = {
-                number: KeyTable(self.pair.plan, way.table, number, way.target_key)
-                for number, way in self._ways.items()
-            }
+            self._ways = ways(self.pair.plan, log.tables, self._forms)
         return log
 
     # Writing
@@ -193,8 +194,7 @@ class Follower:
                 refuse_obstacles(cursor, self.pair.plan, self._right)
                 with self._file.reading() as snapshot:
                     self._look(snapshot, record)
-                for table in self._key_tables.values():
-                    refuse_loose_key(cursor, table)
+                self._keys = KeyTable(cursor, self.pair.plan, self._ways)
         except BaseException:
             self.connection.close()
             raise
@@ -217,6 +217,8 @@ class Follower:
                 replication.advance(cursor, log.head, log.mark, time.monotonic() - seen)
             if before_commit is not None:
                 before_commit(cursor)
+        if filled.keys:
+            self._keys.made()
         return Applied(log.head, log.head, written.rows, written.deletes, time.monotonic() - started)
 
     def _write(self, cursor: Cursor, filled: Spool) -> Written:
@@ -224,8 +226,8 @@ class Follower:
             return Written(0, 0)
         assert self._right is not None
         become_applier(cursor, self._right)
-        tables = self._key_tables
-        return Applying(self.connection, cursor, self.pair.plan, self._ways, tables, self.control).write(filled)
+        work = Applying(self.connection, cursor, self.pair.plan, self._ways, self._keys, self.control)
+        return work.write(filled)
 
     def _prune(self, position: int) -> None:
         """Take away some of what was applied, seldom: in WAL mode each commit of ours may make a transaction of the

@@ -12,7 +12,6 @@ from migrations_app.engine.conversions.conversions import conversion
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.replay.dirty_rows import TableWay
-from migrations_app.engine.replay.key_tables import KeyTable
 from migrations_app.engine.target.copy_text import split
 from migrations_app.engine.target.target import Connection
 from migrations_app.engine.verify.copy_out import LinesOut
@@ -26,16 +25,17 @@ def read_back(
     connection: Connection,
     plan: MovePlan,
     way: TableWay,
-    keys: KeyTable,
+    copy_out_sql: str,
     sent: Iterator[Numbered],
     control: Control,
 ) -> None:
     """Every row that was sent is there as it was sent, and keys without a row have none.
 
+    copy_out_sql: gives the target's rows of these keys, each behind its key's number, in their order.
     Raises Failed REPLAY_DIFFERS (table, key, column; never a value).
     """
     doing = f"reading back table {way.table.target_name}"
-    with LinesOut(connection, keys.copy_out_sql(way.writer.target_columns), control, doing) as lines:
+    with LinesOut(connection, copy_out_sql, control, doing) as lines:
         _compare(plan, way, sent, _numbered(lines))
 
 

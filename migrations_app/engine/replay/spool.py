@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from migrations_app.engine.artefact_files import told
+from migrations_app.engine.target.copy_text import NULL
 
 _IN_MEMORY = 1 << 20  # bytes of each of the two files
 _PIECE = 64 * 1024
@@ -26,23 +27,24 @@ class Section:
     """The keys of one table that one read found, and those of their rows that there are."""
 
     table: int
-    keys_at: int
     rows_at: int
     keys: int = 0
     rows: int = 0
 
 
 class Spool:
-    """Lines by table, in sections. Every line begins with its key's number, counted from 1 through all sections."""
+    """Lines by table, in sections. Keys are numbered from 1 through all sections."""
 
     def __init__(self, keys: IO[bytes], rows: IO[bytes]) -> None:
         self.sections: list[Section] = []
         self.count = 0  # keys given so far
         self._keys, self._rows = keys, rows
+        self._end = ""
 
-    def begin(self, table: int) -> None:
-        """What is added from here on belongs to the table of that number."""
-        self.sections.append(Section(table, self._keys.tell(), self._rows.tell()))
+    def begin(self, table: int, missing: int = 0) -> None:
+        """What is added from here on belongs to the table of that number, whose key has so many columns too few."""
+        self.sections.append(Section(table, self._rows.tell()))
+        self._end = f"\t{NULL}" * missing
 
     def add(self, key: str | None, row: str | None, digest: int = 0) -> None:
         """One dirty key as a line and its row as one; None: PostgreSQL can't hold such a key, or there is no row.
@@ -53,7 +55,7 @@ class Spool:
         self.count += 1
         if key is not None:
             there = "f" if row is None else "t"
-            self._keys.write(f"{self.count}\t{digest}\t{there}\t{key}\n".encode())
+            self._keys.write(f"{section.table}\t{self.count}\t{digest}\t{there}\t{key}{self._end}\n".encode())
             section.keys += 1
         if row is not None:
             self._rows.write(f"{self.count}\t{row}\n".encode())
@@ -64,31 +66,32 @@ class Spool:
         """Numbers of the tables that have keys."""
         return sorted({section.table for section in self.sections if section.keys or section.rows})
 
-    def rounds(self, table: int) -> int:
-        """How many reads found keys of the table: with more than one a key may be there more than once."""
-        return sum(section.table == table for section in self.sections)
+    @property
+    def repeats(self) -> bool:
+        """Whether a table was read more than once, so that a key may be there more than once."""
+        return len({section.table for section in self.sections}) < len(self.sections)
 
-    def key_count(self, table: int) -> int:
-        return sum(section.keys for section in self.sections if section.table == table)
+    @property
+    def keys(self) -> int:
+        """How many lines key_lines() has."""
+        return sum(section.keys for section in self.sections)
 
-    def keys(self, table: int) -> Iterator[bytes]:
-        """The lines of a table's keys, in the order of their numbers."""
-        for section in self.sections:
-            if section.table == table:
-                yield from self._lines(self._keys, section.keys_at, section.keys)
+    def key_lines(self) -> IO[bytes]:
+        """The keys of all tables, each line behind the table's number and the key's; to be read from here."""
+        self._keys.seek(0)
+        return self._keys
 
     def rows(self, table: int) -> Iterator[tuple[int, bytes]]:
-        """(number, line without number and newline) of a table's rows, in the order of their numbers."""
+        """(number, line without number and newline) of a table's rows, in the order of their numbers.
+
+        Only one reader at a time, and nothing is added meanwhile.
+        """
         for section in self.sections:
             if section.table == table:
-                for line in self._lines(self._rows, section.rows_at, section.rows):
+                self._rows.seek(section.rows_at)
+                for line in islice(self._rows, section.rows):
                     number, _, row = line[:-1].partition(b"\t")
                     yield int(number), row
-
-    def _lines(self, file: IO[bytes], at: int, count: int) -> Iterator[bytes]:
-        """Only one reader at a time, and nothing is added meanwhile."""
-        file.seek(at)
-        yield from islice(file, count)
 
 
 @contextmanager
@@ -103,7 +106,7 @@ def spool() -> Iterator[Spool]:
 
 
 class LineStream:
-    """Lines as the file that COPY reads. `made` counts those that were asked for."""
+    """Lines as the file that COPY reads."""
 
     def __init__(self, lines: Iterator[bytes], checkpoint: Callable[[], None]) -> None:
         self.error: Exception | None = None

@@ -12,11 +12,14 @@ import pytest
 
 from migrations_app.engine.capture.capture import install, prune, remove
 from migrations_app.engine.capture.pair import Pair
+from migrations_app.engine.control import Control
+from migrations_app.engine.conversions.inverse import learn
 from migrations_app.engine.errors import EngineError
 from migrations_app.engine.plan import MODE_EXISTING
 from migrations_app.engine.replay import obstacles, replication
 from migrations_app.engine.replay.applier import applier_right
 from migrations_app.engine.replay.forward import Follower
+from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import rows
 from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.fragile import text_of
@@ -303,3 +306,24 @@ def test_a_locked_file_is_told_after_its_time(tmp_path: Path, applier_url: Targe
 def test_the_follower_never_writes_to_the_file(pair: Pair) -> None:
     with Follower(pair) as follower, follower._file.reading() as snapshot, pytest.raises(sqlite3.Error):
         snapshot.select("DELETE FROM owner")
+
+
+def test_a_value_that_could_not_come_back_is_told_once_there_must_be_a_way_back(
+    tmp_path: Path, applier_url: TargetUrl
+) -> None:
+    """PostgreSQL's uuid knows one spelling: the one that was learned, not the one that came later."""
+    look = Look(text_of(applier_url))
+    look.run("CREATE TABLE thing (id bigint PRIMARY KEY, code uuid)")
+    script = "CREATE TABLE thing (id INTEGER PRIMARY KEY, code TEXT);"
+    script += "INSERT INTO thing VALUES (1, '0a0a0a0a-1111-2222-3333-444444444444')"
+    pair = follow(build(tmp_path / "app.db", script), applier_url, MODE_EXISTING)
+    with open_source(pair.source) as source:
+        forms = learn(source, pair.plan, Control())
+    write(pair, "INSERT INTO thing VALUES (2, '0B0B0B0B-1111-2222-3333-444444444444')")
+    with pytest.raises(EngineError) as error, Follower(pair, forms=forms) as follower:
+        follower.catch_up()
+    assert error.value.code == "NO_WAY_BACK_FOR_VALUE"
+    assert "thing.code" in str(error.value) and '{"id": 2}' in str(error.value) and "0B0B" not in str(error.value)
+    assert look.rows("SELECT id FROM thing") == [(1,)]
+    assert catch_up(pair).rows == 1  # where no way back is wanted, the value is as good as any
+    look.connection.close()

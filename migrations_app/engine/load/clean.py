@@ -38,15 +38,24 @@ def remove_load(url: TargetUrl, plan: MovePlan, run_key: str, *, lease: Lease | 
 
 def remove_following_copy(url: TargetUrl, plan: MovePlan) -> None:
     """The copy of a live crossing that was ended goes, and our traces with it, whichever run had loaded it."""
+    for key in _loaded_by(url, plan):
+        remove_load(url, plan, key)
+        remove_traces(url, key)
+
+
+def forget_loads(url: TargetUrl, plan: MovePlan) -> None:
+    """Forget every run that loaded by this plan; the data stays."""
+    for key in _loaded_by(url, plan):
+        remove_traces(url, key)
+
+
+def _loaded_by(url: TargetUrl, plan: MovePlan) -> list[str]:
     connection = connect(url, application_name=application_name("end", 0))
     try:
         with transaction(connection, "looking for the copy") as cursor:
-            keys = [run.run_key for run in _runs(cursor) if run.plan_digest == plan.digest]
+            return [run.run_key for run in _runs(cursor) if run.plan_digest == plan.digest]
     finally:
         connection.close()
-    for key in keys:
-        remove_load(url, plan, key)
-        remove_traces(url, key)
 
 
 def _runs(cursor: Cursor) -> tuple[ledger.RunRecord, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 
 from controlplane.registry.models import Application, Membership
@@ -11,8 +13,8 @@ from migrations_app.models.states import Direction, ReplicationState
 
 
 class ReplicationQuerySet(models.QuerySet["Replication"]):
-    def visible_to(self, user: object) -> ReplicationQuerySet:
-        if getattr(user, "is_superuser", False):
+    def visible_to(self, user: Any) -> ReplicationQuerySet:
+        if user.is_superuser:
             return self
         return self.filter(application__in=Membership.objects.filter(user=user).values("application"))
 

@@ -101,8 +101,8 @@ def _online(run: MigrationRun, done: set[str], seconds: int | None, now: datetim
         sentence = "Nothing is lost: no row has changed in PostgreSQL since the switch."
         return PriceTag(Price.R2, 0, {}, seconds, sentence, 1, now, True, 0, 0)
     sentence = (
-        f"Nothing is lost: {flowed:,} changes have flowed back to SQLite, {count.total:,} rows wait and flow back before "
-        "the application is switched."
+        f"Nothing is lost: {flowed:,} changes have flowed back to SQLite, {count.total:,} rows wait and flow back "
+        "before the application is switched."
     )
     return PriceTag(Price.R3, 0, _operations(count), seconds, sentence, 1, now, True, flowed, count.total)
 

@@ -17,6 +17,7 @@ from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.capture.state import CaptureState, check_armed, state_of
 from migrations_app.engine.capture.writing import open_for_writing
 from migrations_app.engine.control import Control
+from migrations_app.engine.conversions.inverse import InverseForms
 from migrations_app.engine.errors import EngineError, Failed, Refused
 from migrations_app.engine.load import sequences
 from migrations_app.engine.online.deadline import Deadline, gave_up
@@ -63,13 +64,15 @@ def cross_over(
     signal_stop: Callable[[], None],
     milestone: Callable[[str], None] = _nothing,
     control: Control | None = None,
+    forms: InverseForms | None = None,
 ) -> Crossed:
     """Let PostgreSQL take over. Returns when SQLite is fenced: the caller stops, renames and starts the application.
 
     busy_timeout_ms: the application's own; the freeze is given up at 60 % of it, measured from the lock.
     signal_stop: tells the application to stop and returns at once; called just before SQLite's commit, since the fence
     looks like an integrity error to it. Where the commit then fails, the application was told and must be started again
-    on SQLite. milestone: hears the name of each point that is reached.
+    on SQLite. milestone: hears the name of each point that is reached. forms: of the way back; given, a value that
+    they couldn't bring back is refused (NO_WAY_BACK_FOR_VALUE).
     Raises Refused BUSY_TIMEOUT_ZERO; Failed LAG_TOO_LARGE, FREEZE_GAVE_UP (SQLite goes on, nothing is lost),
     SOURCE_SCHEMA_CHANGED, IDENTITY_DIFFERS, PHASE_CHANGED, and what the Follower raises; Cancelled.
     """
@@ -80,7 +83,7 @@ def cross_over(
             "The application doesn't wait for SQLite's lock at all (its busy timeout is 0).",
             "Set a busy timeout of some seconds in the application, and say so in its entry.",
         )
-    freeze = _Freeze(pair, busy_timeout_ms / 1000 * SHARE, signal_stop, milestone, control)
+    freeze = _Freeze(pair, busy_timeout_ms / 1000 * SHARE, signal_stop, milestone, control, forms)
     try:
         return freeze.run()
     except Failed as error:
@@ -101,8 +104,9 @@ class _Freeze:
         signal_stop: Callable[[], None],
         milestone: Callable[[str], None],
         control: Control,
+        forms: InverseForms | None,
     ) -> None:
-        self.pair, self.seconds, self.control = pair, seconds, control
+        self.pair, self.seconds, self.control, self.forms = pair, seconds, control, forms
         self.signal_stop, self._milestone = signal_stop, milestone
         self.moments: dict[str, float] = {}
         self.uses: tuple[sequences.SequenceUse, ...] = ()
@@ -113,7 +117,7 @@ class _Freeze:
         self._milestone(name)
 
     def run(self) -> Crossed:
-        with Follower(self.pair, control=self.control) as follower:
+        with Follower(self.pair, control=self.control, forms=self.forms) as follower:
             self._look_ahead(follower)
             file = open_for_writing(self.pair.source, int(self.seconds * 1000))
             try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.control import Control
+from migrations_app.engine.conversions.inverse import InverseForms
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.load import sequences
 from migrations_app.engine.online.copying import position_of
@@ -37,15 +38,24 @@ class FullCheck:
 
 
 def full_check(
-    pair: Pair, *, environment: Mapping[str, str], control: Control, folder: Path | None = None
+    pair: Pair,
+    *,
+    environment: Mapping[str, str],
+    control: Control,
+    folder: Path | None = None,
+    forms: InverseForms | None = None,
 ) -> FullCheck:
     """Compare everything. Differences are a result, as of verify().
 
-    folder: for a copy of a file outside WAL mode. Raises Failed POSITION_MOVED where somebody else applied changes
-    meanwhile, so that the result means nothing; what open_still(), the Follower and verify() raise; Cancelled.
+    folder: for a copy of a file outside WAL mode. forms: as of cross_over(). Raises Failed POSITION_MOVED where
+    somebody else applied changes meanwhile, so that the result means nothing; what open_still(), the Follower and
+    verify() raise; Cancelled.
     """
     began = time.monotonic()
-    with open_still(pair.source, control, folder) as source, Follower(pair, control=control) as follower:
+    with (
+        open_still(pair.source, control, folder) as source,
+        Follower(pair, control=control, forms=forms) as follower,
+    ):
         position = position_of(source, pair)
         given_out = dict(source.schema.sequences)
 

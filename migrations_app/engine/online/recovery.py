@@ -31,6 +31,7 @@ from migrations_app.engine.online.facts import (
     FENCED,
     FOLLOWING,
     GIVEN_BACK,
+    POSTGRESQL,
     SQLITE,
     TAKEN_OVER,
     Facts,
@@ -42,13 +43,12 @@ from migrations_app.engine.replay import obstacles, replication, target_fence
 from migrations_app.engine.source.sqlite_errors import translate_error
 from migrations_app.engine.target.target import (
     Connection,
-    Cursor,
     application_name,
     connect,
     transaction,
 )
 
-__all__ = ["Decision", "Facts", "decide", "look", "mend", "take_back"]
+__all__ = ["Decision", "Facts", "decide", "lift", "look", "mend", "take_back"]
 
 BUSY_MS = 5000
 
@@ -112,18 +112,37 @@ class _Sides:
 def _both_sides(pair: Pair, configuration: str, busy_timeout_ms: int) -> Iterator[_Sides]:
     connection = connect(pair.url, application_name=application_name("mend", 0))
     try:
-        file = open_for_writing(pair.source, busy_timeout_ms)
-        try:
-            lock_for_writing(file, pair.source, time.monotonic() + busy_timeout_ms / 1000)
-            yield _Sides(pair, file, connection, configuration)
-        except sqlite3.Error as error:
-            raise translate_error(pair.source, error, "mending the crossing") from error
-        finally:
-            if file.in_transaction:
-                file.execute("ROLLBACK")
-            file.close()
+        with _held(pair, configuration, connection, busy_timeout_ms) as sides:
+            yield sides
     finally:
         connection.close()
+
+
+@contextmanager
+def _held(pair: Pair, configuration: str, connection: Connection, busy_timeout_ms: int) -> Iterator[_Sides]:
+    """SQLite's write lock, given back in the end with all that wasn't committed."""
+    file = open_for_writing(pair.source, busy_timeout_ms)
+    try:
+        lock_for_writing(file, pair.source, time.monotonic() + busy_timeout_ms / 1000)
+        yield _Sides(pair, file, connection, configuration)
+    except sqlite3.Error as error:
+        raise translate_error(pair.source, error, "mending the crossing") from error
+    finally:
+        if file.in_transaction:
+            file.execute("ROLLBACK")
+        file.close()
+
+
+def lift(pair: Pair, connection: Connection, *, busy_timeout_ms: int) -> None:
+    """The last step of a fall-back on the engine's side, on a connection that is open already: SQLite opens again.
+
+    Raises Failed IN_DOUBT where the facts aren't those of a fall-back whose PostgreSQL is closed.
+    """
+    with _held(pair, POSTGRESQL, connection, busy_timeout_ms) as sides:
+        decision = decide(sides.facts)
+        if decision.action != LIFT_FENCE:
+            raise _in_doubt(decision)
+        _lift(sides)
 
 
 def _follow(sides: _Sides) -> None:
@@ -134,17 +153,13 @@ def _follow(sides: _Sides) -> None:
 
 
 def _lift(sides: _Sides) -> None:
-    with transaction(sides.connection, "reading the numbers given out") as cursor:
-        open_sqlite(sides.file, sides.state, cursor, sides.pair)
-    sides.file.execute("COMMIT")
-
-
-def open_sqlite(file: sqlite3.Connection, state: CaptureState | None, cursor: Cursor, pair: Pair) -> None:
-    """SQLite takes writes again, from the caller's COMMIT on: no number that PostgreSQL gave out comes twice."""
-    if state is None:
+    """From the commit on SQLite takes writes, and gives out no number that PostgreSQL gave out."""
+    if sides.state is None:
         raise Failed("IN_DOUBT", "The SQLite file keeps nothing of the crossing any more.", "Look at both sides.")
-    fence.lift_fence(file, state)
-    raise_given_ids(file, cursor, pair.plan)
+    with transaction(sides.connection, "reading the numbers given out") as cursor:
+        fence.lift_fence(sides.file, sides.state)
+        raise_given_ids(sides.file, cursor, sides.pair.plan)
+    sides.file.execute("COMMIT")
 
 
 def _in_doubt(decision: Decision) -> Failed:

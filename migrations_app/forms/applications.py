@@ -9,6 +9,7 @@ from django import forms
 from controlplane.registry.models import Application, Role
 from migrations_app.forms.described import PLAIN, Described, RowForm, Rows, lines_of, plain
 from migrations_app.forms.section_addresses import RehearsalForm, TargetForm
+from migrations_app.forms.section_driver import DriverForm
 from migrations_app.forms.section_running import HealthForm, PointingForm, ProcessesForm
 from migrations_app.forms.sections import SectionForm
 from migrations_app.services.change_windows import DAYS
@@ -151,6 +152,7 @@ FORMS: dict[str, type[SectionForm]] = {
     "target": TargetForm,
     "rehearsal": RehearsalForm,
     "processes": ProcessesForm,
+    "driver": DriverForm,
     "pointing": PointingForm,
     "health": HealthForm,
     "encrypted": EncryptedForm,

@@ -39,6 +39,7 @@ def gaps_of(application: Application, host: Host | None, roles: Iterable[str]) -
         *_schema(application),
         *_target(application),
         *_processes(application, host),
+        *_driver(application, host),
         *_pointing(application),
         *_health(application),
         *_people(set(roles)),
@@ -143,6 +144,20 @@ def _processes(application: Application, host: Host | None) -> list[Gap]:
     if without:
         gaps.append(Gap("processes", f"On which port does a second copy of {', '.join(without)} listen?", REHEARSAL))
     return gaps
+
+
+def _driver(application: Application, host: Host | None) -> list[Gap]:
+    """Names that the operator's file no longer has."""
+    if host is None or not host.is_known:
+        return []
+    given = application.driver
+    named = [given.get(purpose) for purpose in ("start", "stop", "status", "signal")]
+    named.append((given.get("upstream") or {}).get("reload"))
+    unknown = sorted({name for name in named if name} - set(host.commands))
+    gaps = [f"The operator’s file of {host.name} has no command {', '.join(unknown)}."] if unknown else []
+    units = sorted(set(given.get("units") or []) - set(host.units))
+    gaps += [f"The operator of {host.name} does not allow {', '.join(units)}."] if units else []
+    return [Gap("driver", said, PRODUCTION, hard=False) for said in gaps]
 
 
 def _pointing(application: Application) -> list[Gap]:

@@ -17,19 +17,18 @@ from migrations_app.applications.description import DIALECTS, Pointing, Pointing
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.verify.decrypt import SCHEMES
 from migrations_app.services.change_windows import clean_recipients, clean_window
+from migrations_app.services.driver_rules import NEED_FILE, clean_driver
 from migrations_app.services.errors import FieldsRefused
+from migrations_app.services.rule_parts import CONTROL, NAME, Errors, is_number, judge_command, path_problem
 from migrations_app.services.sections import PURPOSES
 
 HOST = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LONGEST_WAIT_MS = 600_000
 _SAMPLE = PointingValues(
     Path("/srv/app.db"), "db.example", 5432, "user", "word", "name", sslmode="verify-full", sslrootcert="system"
 )
 
-Errors = dict[str, str]
 Rule = Callable[[Application, Mapping[str, Any], Host | None, Errors], dict[str, Any]]
 
 
@@ -44,19 +43,9 @@ def clean_section(
     return cleaned
 
 
-def path_problem(text: str, host: Host | None) -> str:
-    """'' for a path that may be named; whether it is a link is for the host to say."""
-    if _CONTROL.search(text) or ".." in Path(text).parts or not Path(text).is_absolute():
-        return "Give the whole path, from / on, without “..”."
-    if host is not None and not any(Path(text).is_relative_to(root) for root in host.roots):
-        allowed = ", ".join(host.roots) or "none"
-        return f"It lies outside the folders that the operator of {host.name} allows: {allowed}."
-    return ""
-
-
 def _basics(application: Application, values: Mapping[str, Any], host: Host | None, errors: Errors) -> dict[str, Any]:
     title, name = str(values.get("title", "")).strip(), str(values.get("host", "")).strip().lower()
-    if len(title) > 200 or _CONTROL.search(title):
+    if len(title) > 200 or CONTROL.search(title):
         errors["title"] = "At most 200 characters, on one line."
     if not HOST.fullmatch(name):
         errors["host"] = "Small letters, digits, dots and hyphens: the name that its worker was started with."
@@ -70,7 +59,7 @@ def _source(application: Application, values: Mapping[str, Any], host: Host | No
         errors["source_path"] = problem
     elif path and (twin := _same_file(application, path)):
         errors["source_path"] = f"{twin} moves this file already."
-    if not _is_number(wait, 0, LONGEST_WAIT_MS):
+    if not is_number(wait, 0, LONGEST_WAIT_MS):
         errors["busy_timeout_ms"] = f"From 0 to {LONGEST_WAIT_MS:,} milliseconds."
     return {"source_path": path, "busy_timeout_ms": wait}
 
@@ -82,7 +71,7 @@ def _same_file(application: Application, path: str) -> str:
 
 def _target(application: Application, values: Mapping[str, Any], host: Host | None, errors: Errors) -> dict[str, Any]:
     schema, mode = str(values.get("target_schema", "")).strip(), str(values.get("schema_mode", ""))
-    if not schema or len(schema.encode()) > 63 or _CONTROL.search(schema):
+    if not schema or len(schema.encode()) > 63 or CONTROL.search(schema):
         errors["target_schema"] = "A name of at most 63 bytes; public where you don’t know better."
     elif schema == "causeway" or schema.startswith(("pg_", "causeway_")) or schema == "information_schema":
         errors["target_schema"] = "That name is PostgreSQL’s or Causeway’s own."
@@ -96,7 +85,7 @@ def _rehearsal(
 ) -> dict[str, Any]:
     environment = dict(values.get("environment") or {})
     for name, value in environment.items():
-        if not VARIABLE.fullmatch(name) or _CONTROL.search(str(value)):
+        if not VARIABLE.fullmatch(name) or CONTROL.search(str(value)):
             errors["environment"] = f"{name[:60]!r} is no line of the kind NAME=value."
         elif is_secret_name(name) and value:
             errors["environment"] = (
@@ -118,12 +107,12 @@ def _processes(
         elif name in seen:
             errors[f"processes.{number}.name"] = "Two processes can’t share a name."
         seen.add(name)
-        _command(f"processes.{number}.command", str(row.get("command", "")), host, errors)
+        judge_command(f"processes.{number}.command", str(row.get("command", "")), host, errors)
         _ports(number, row, ports, errors)
     commands = {purpose: name for purpose, name in (values.get("commands") or {}).items() if name}
     for purpose, name in commands.items():
         if purpose in PURPOSES:
-            _command(f"commands.{purpose}", name, host, errors)
+            judge_command(f"commands.{purpose}", name, host, errors)
         else:
             errors[f"commands.{purpose}"] = "No such purpose."
     known = {row.get("name"): row for row in application.processes}
@@ -135,7 +124,7 @@ def _ports(number: int, row: Mapping[str, Any], taken: dict[int, str], errors: E
         port = row.get(field)
         if port is None:
             continue
-        if not _is_number(port, 1, 65535):
+        if not is_number(port, 1, 65535):
             errors[f"processes.{number}.{field}"] = "From 1 to 65535."
         elif port in taken:
             errors[f"processes.{number}.{field}"] = f"{port} is taken by {taken[port]}."
@@ -145,20 +134,15 @@ def _ports(number: int, row: Mapping[str, Any], taken: dict[int, str], errors: E
         errors[f"processes.{number}.port"] = "A second copy has a port only where the process has one."
 
 
-def _command(place: str, name: str, host: Host | None, errors: Errors) -> None:
-    if not name:
-        errors[place] = "Choose one of the operator’s commands."
-    elif host is not None and name not in host.commands:
-        errors[place] = f"The operator’s file of {host.name} has no command {name[:80]!r}."
-    elif _CONTROL.search(name) or len(name) > 200:
-        errors[place] = "That is not the name of a command."
-
-
 def _pointing(application: Application, values: Mapping[str, Any], host: Host | None, errors: Errors) -> dict[str, Any]:
     given = values.get("pointing") or {}
     mechanism, file = given.get("mechanism", ""), str(given.get("file") or "").strip()
     if mechanism not in ("file", "environment"):
         errors["mechanism"] = "Choose how it is told."
+    elif mechanism == "environment" and application.driver.get("kind") in NEED_FILE:
+        errors["mechanism"] = (
+            "Its processes get no variables from Causeway, which doesn’t start them: let it read a file."
+        )
     if mechanism == "file" and not file:
         errors["file"] = "Which file?"
     elif file and (problem := path_problem(file, host)):
@@ -197,9 +181,9 @@ def _health(application: Application, values: Mapping[str, Any], host: Host | No
             errors[f"endpoints.{number}.name"] = "A name of its own: letters, digits, _ and -."
         seen.add(name)
         _asked(f"endpoints.{number}", row, processes, errors)
-        if not _is_number(row.get("status", 200), 100, 599):
+        if not is_number(row.get("status", 200), 100, 599):
             errors[f"endpoints.{number}.status"] = "From 100 to 599."
-        if row.get("max_ms") is not None and not _is_number(row["max_ms"], 1, 60_000):
+        if row.get("max_ms") is not None and not is_number(row["max_ms"], 1, 60_000):
             errors[f"endpoints.{number}.max_ms"] = "From 1 to 60,000."
     known = {row.get("name"): row for row in application.endpoints}
     identity = dict(values.get("identity") or {})
@@ -252,7 +236,7 @@ def _pool(pool: Mapping[str, Any], errors: Errors) -> None:
     elif not (pool.get("configured") or pool.get("most")):
         errors["pool.most"] = "Where does it say how large its pool is, or how many connections may it hold?"
     for name in ("configured", "most"):
-        if pool.get(name) is not None and not _is_number(pool[name], 1, 10_000):
+        if pool.get(name) is not None and not is_number(pool[name], 1, 10_000):
             errors[f"pool.{name}"] = "From 1 to 10,000."
     if pool.get("configured") and pool.get("most") and pool["most"] < pool["configured"]:
         errors["pool.most"] = "No fewer than its pool’s size."
@@ -297,10 +281,6 @@ def _kept(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, An
     return {**kept, **{key: value for key, value in new.items() if value is not None}}
 
 
-def _is_number(value: Any, lowest: int, highest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
-
-
 def _operations(
     application: Application, values: Mapping[str, Any], host: Host | None, errors: Errors
 ) -> dict[str, Any]:
@@ -316,6 +296,7 @@ _RULES: dict[str, Rule] = {
     "target": _target,
     "rehearsal": _rehearsal,
     "processes": _processes,
+    "driver": clean_driver,
     "pointing": _pointing,
     "health": _health,
     "encrypted": _encrypted,

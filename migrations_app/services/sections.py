@@ -47,6 +47,7 @@ SECTIONS: dict[str, Section] = {
             look=LookKind.REHEARSAL,
         ),
         Section("processes", "Processes and commands", "What runs, and what runs it?", ("processes", "commands")),
+        Section("driver", "Stop and start", "Who stops and starts it?", ("driver",)),
         Section("pointing", "Configuration", "How is it told which database to use?", ("pointing",)),
         Section("health", "Proofs of health", "How does it prove that it is well?", ("endpoints", "identity")),
         Section("encrypted", "Encrypted columns", "Which cells must still open afterwards?", ("encrypted_columns",)),

@@ -161,6 +161,28 @@ def _processes(application: Application, host: Host | None) -> list[str]:
     return [", ".join(processes), "; ".join(commands)]
 
 
+DRIVERS = {
+    "process": "Causeway runs its processes",
+    "systemd": "units of systemd",
+    "command": "the operator’s commands",
+    "manual": "a person, when asked",
+    "blue_green": "two instances behind a proxy",
+}
+
+
+def _driver(application: Application, host: Host | None) -> list[str]:
+    given = application.driver
+    upstream = given.get("upstream") or {}
+    named = {
+        "systemd": ", ".join(given.get("units") or []),
+        "command": ", ".join(f"{verb}: {given[verb]}" for verb in ("start", "stop", "status") if verb in given),
+        "manual": str(given.get("instructions", "")),
+        "blue_green": f"{upstream.get('file', '')}, reloaded by {upstream.get('reload', '')}" if upstream else "",
+    }
+    kind = str(given.get("kind") or "process")
+    return [DRIVERS.get(kind, kind), named.get(kind, "")]
+
+
 def _pointing(application: Application, host: Host | None) -> list[str]:
     given = application.pointing
     if not given:
@@ -196,6 +218,7 @@ _TELLERS = {
     "target": _target,
     "rehearsal": _rehearsal,
     "processes": _processes,
+    "driver": _driver,
     "pointing": _pointing,
     "health": _health,
     "encrypted": _encrypted,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from migrations_app.engine.capture.capture import read_state
 from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.capture.state import state_of
 from migrations_app.engine.capture.writing import open_for_writing
-from migrations_app.engine.errors import Failed
-from migrations_app.engine.plan import MODE_EXISTING
-from migrations_app.engine.replay import dirty_rows, forward, pace, replication
+from migrations_app.engine.errors import EngineError, Failed
+from migrations_app.engine.plan import MODE_EXISTING, EncryptedColumn
+from migrations_app.engine.replay import dirty_rows, forward, obstacles, pace, replication
 from migrations_app.engine.replay.forward import Follower
 from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import Cursor, rows
@@ -240,3 +241,88 @@ def test_keys_that_only_differ_in_their_storage_class_are_two(tmp_path: Path, ap
     write(pair, "DELETE FROM t WHERE k = '1'; INSERT INTO t VALUES (1, 'c')")
     catch_up(pair)
     assert_equal(pair)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("seed", range(100, 160))
+def test_sixty_applications_that_do_anything_are_followed_exactly(
+    tmp_path: Path, applier_url: TargetUrl, seed: int
+) -> None:
+    chance = random.Random(seed)
+    encoding = chance.choice(("UTF-8", "UTF-8", "UTF-16le", "UTF-16be"))
+    path = make_busy_file(tmp_path / "app.db", wal=chance.random() < 0.5, encoding=encoding)
+    pair = follow(path, applier_url)
+    for _ in range(8):
+        with closing(writer(path)) as connection:
+            Application(connection, chance).work(chance.randint(1, 300))
+        catch_up(pair)
+    assert_equal(pair)
+
+
+def test_rows_that_a_choice_leaves_out_stay_out_and_come_when_they_fit(tmp_path: Path, applier_url: TargetUrl) -> None:
+    look = Look(text_of(applier_url))
+    look.run("CREATE TABLE event (id bigint PRIMARY KEY, day date)")
+    script = (
+        "CREATE TABLE event (id INTEGER PRIMARY KEY, day TEXT); INSERT INTO event VALUES (1, '2024-01-01'), (2, 'soon')"
+    )
+    path = build(tmp_path / "a.db", script)
+    pair = follow(path, applier_url, MODE_EXISTING, choices=[("VALUE_DOES_NOT_FIT", "skip_rows")])
+    write(pair, "UPDATE event SET day = 'later' WHERE id = 1; UPDATE event SET day = '2024-02-02' WHERE id = 2")
+    catch_up(pair)
+    assert look.rows("SELECT id, day::text FROM event") == [(2, "2024-02-02")]
+    look.connection.close()
+    assert_equal(pair)
+
+
+def test_rows_that_a_choice_accepted_against_a_check_can_be_written_again(
+    tmp_path: Path, applier_url: TargetUrl
+) -> None:
+    look = Look(text_of(applier_url))
+    look.run("CREATE TABLE mark (id bigint PRIMARY KEY, points bigint CONSTRAINT few CHECK (points < 10), note text)")
+    script = (
+        "CREATE TABLE mark (id INTEGER PRIMARY KEY, points INTEGER, note TEXT); INSERT INTO mark VALUES (1, 99, 'a')"
+    )
+    pair = follow(
+        build(tmp_path / "a.db", script), applier_url, MODE_EXISTING, choices=[("CHECK_VIOLATED", "not_valid")]
+    )
+    write(pair, "UPDATE mark SET note = 'b'")
+    catch_up(pair)
+    assert look.rows("SELECT points, note FROM mark") == [(99, "b")]
+    with target(pair) as cursor:
+        assert obstacles.put_back(cursor) == ("few",)
+        assert obstacles.validate(cursor) == ()  # it wasn't validated before
+    assert look.rows("SELECT convalidated FROM pg_constraint WHERE conname = 'few'") == [(False,)]
+    look.connection.close()
+    assert_equal(pair)
+
+
+def test_keys_that_only_differ_in_case_are_two(tmp_path: Path, applier_url: TargetUrl) -> None:
+    """A NOCASE key finds 'a' where 'A' is asked for: the row that is there now is 'a' and no other."""
+    script = (
+        "CREATE TABLE word (word TEXT PRIMARY KEY NOT NULL COLLATE NOCASE, n INTEGER); INSERT INTO word VALUES ('A', 1)"
+    )
+    pair = follow(build(tmp_path / "a.db", script), applier_url)
+    write(pair, "UPDATE word SET word = 'a', n = 2")
+    assert catch_up(pair).rows == 1
+    with target(pair) as cursor:
+        assert rows(cursor, "SELECT word, n FROM public.word") == [("a", 2)]
+
+
+def test_cells_of_encrypted_columns_arrive_as_they_are_and_are_never_shown(
+    tmp_path: Path, applier_url: TargetUrl
+) -> None:
+    script = "CREATE TABLE safe (id INTEGER PRIMARY KEY, secret TEXT UNIQUE); INSERT INTO safe VALUES (1, 'gAAAAAone')"
+    pair = follow(build(tmp_path / "a.db", script), applier_url)
+    secret = EncryptedColumn("safe", "secret", "fernet", "KEY")
+    pair = replace(pair, plan=replace(pair.plan, encrypted=(secret,)))
+    with target(pair) as cursor:
+        cursor.execute("UPDATE causeway.replication SET plan_digest = %s", (pair.plan.digest,))
+        cursor.execute("ALTER TABLE public.safe ADD CONSTRAINT short CHECK (length(secret) < 12)")
+    write(pair, "UPDATE safe SET secret = 'gAAAAAtwo'")
+    catch_up(pair)
+    with target(pair) as cursor:
+        assert rows(cursor, "SELECT secret FROM public.safe") == [("gAAAAAtwo",)]
+    write(pair, "UPDATE safe SET secret = 'gAAAAAthree_and_longer'")
+    with pytest.raises(EngineError) as error:
+        catch_up(pair)
+    assert "gAAAA" not in f"{error.value} {error.value.hint}"

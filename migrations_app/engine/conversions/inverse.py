@@ -1,10 +1,12 @@
 """The way back of every value: from what PostgreSQL prints to the cell that SQLite held, storage class included.
 
 The law: for each cell that the file holds, the inverse of its converted text is that cell again, bit for bit. Where a
-conversion takes several spellings for one value, a column's own spelling is learned from its cells; a column for which
-no single form gives every cell back has no inverse, and the online strategy refuses it. One exception, said in a
-remark: jsonb keeps what a JSON text means, not its blanks and order of keys; a row that is changed on PostgreSQL comes
-back as PostgreSQL writes it.
+conversion takes several spellings for one value, a column's own spelling is learned from its cells.
+
+A column may hold several spellings that mean the same (times with and without a fraction, JSON in any order of keys).
+Then new values come back in the most frequent one, a remark says so, and a value that didn't change stays as it is,
+letter by letter (engine/replay/file_table.py). Not so a column of the key, by which rows must be found again, nor one
+in which different values have come to the same text ('5' and 5): it has no inverse, and the online strategy refuses it.
 
 For values that come later the law is the other one: the cell, once stored, converts to the very text that PostgreSQL
 holds (engine/replay/backward.py reads it back).
@@ -19,7 +21,7 @@ from typing import Any
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.conversion_base import Undo, Unfit
 from migrations_app.engine.conversions.conversions import RowUnfit, row_converter
-from migrations_app.engine.conversions.inverse_forms import AS_PRINTED, candidates, column_affinity, undo_of
+from migrations_app.engine.conversions.inverse_forms import candidates, column_affinity, undo_of
 from migrations_app.engine.conversions.inverse_learning import Learner, WordLearner, gives_back
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.plan import FAIL, ColumnPlan, Finding, MovePlan, TablePlan
@@ -30,13 +32,14 @@ from migrations_app.engine.source.sqlite_source import Source
 
 FORMAT = 1
 CODE = "ONLINE_NO_INVERSE"
+AS_MOST = "values written on PostgreSQL come back in the form of most others ({count} are written otherwise, and stay)"
 _CHECKPOINT = 2000  # rows
 _HINT = "Choose tagged_text for the column, leave the table out, or take the offline strategy."
 
 
 @dataclass(frozen=True)
 class Remark:
-    """What a way back does to values of a column that the application can't tell apart."""
+    """How new values of a column come back that holds several spellings."""
 
     table: str
     column: str
@@ -173,7 +176,8 @@ class _Table:
         for name, learner in learners.items():
             found[name] = learner.form
             self._judge(name, learner)
-        return {name: form for name, form in found.items() if form}
+        refused = {problem.column for problem in self.problems}
+        return {name: form for name, form in found.items() if name not in refused}
 
     def _refuse(self, column: ColumnPlan, why: str) -> None:
         message = f"{self._table.name}.{column.name} {why} written there leave it empty."
@@ -182,8 +186,11 @@ class _Table:
     def _judge(self, name: str, learner: Learner) -> None:
         if not learner.failed:
             return
-        if learner.is_fallback:
-            self.remarks.append(Remark(self._table.name, name, AS_PRINTED))
+        unique = self._table.key + tuple(
+            part.name or "" for index in self._of_source.indexes for part in index.columns if index.unique
+        )
+        if learner.form and name not in unique:
+            self.remarks.append(Remark(self._table.name, name, AS_MOST.format(count=learner.failed)))
             return
         column = next(each for each in self._table.loaded_columns if each.name == name)
         key = row_key_text(key_names(self._of_source), learner.first) if learner.first else ""

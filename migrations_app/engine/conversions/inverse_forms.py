@@ -23,8 +23,6 @@ from migrations_app.engine.source.cells import Cell
 _UNITS = {"s": 1, "ms": 1000, "us": 1_000_000}
 _NUMBERS = (INTEGER, NUMERIC)
 _SEPARATORS = {"wide": ", ", "narrow": ","}
-JSON_AS_PRINTED = "json:printed"
-AS_PRINTED = "comes back as PostgreSQL writes it: the same JSON, with jsonb's order of keys and blanks"
 
 Derived = Callable[[Cell], tuple[str, ...]]
 
@@ -33,14 +31,14 @@ Derived = Callable[[Cell], tuple[str, ...]]
 class Candidates:
     """The likeliest form first. known: there is one, and no cell needs to be looked at.
 
-    derived: forms that the first cell suggests, in place of `forms`. fallback: what is taken, with a remark, where
-    no form gives every cell back.
+    derived: forms that a cell suggests, in place of `forms`. equivalent: cells of different forms that convert to the
+    same text mean the same, so that a column may hold several.
     """
 
     forms: tuple[str, ...] = ()
     known: bool = False
     derived: Derived | None = None
-    fallback: str = ""
+    equivalent: bool = False
 
 
 def column_affinity(declared: str, *, strict: bool) -> str:
@@ -119,33 +117,35 @@ def candidates(column: ColumnPlan, kind: str) -> Candidates:
     if word in ("timestamp", "timestamptz", "time"):
         return _of_moments(word, argument)
     if word == "interval":
-        return Candidates(("space-6-",), derived=moments.forms_of)
+        return Candidates(("space-6-",), derived=moments.forms_of, equivalent=True)
     if word == "boolean_words":
         return Candidates()
     if word == "jsonb":
         return _of_jsonb(kind)
     if word == "text_bytes":
         return Candidates(("blob", f"encoded:{argument}"))
-    return Candidates({"uuid": _UUIDS, "array": _ARRAYS}[word])
+    return Candidates({"uuid": _UUIDS, "array": _ARRAYS}[word], equivalent=True)
 
 
 def _of_family(family: str, kind: str, *, lossy: bool) -> Candidates:
     forms = _BY_AFFINITY[family].get(kind) or (_LOOSE.get(family) if kind == BLOB else None) or _ELSE[family]
     two_spellings = family == "double" and kind in _NUMBERS
-    return Candidates(forms, known=len(forms) == 1 and not lossy and not two_spellings)
+    known = len(forms) == 1 and not lossy and not two_spellings
+    # Numbers as text have several spellings; without an affinity the storage class is part of the value.
+    return Candidates(forms, known, equivalent=lossy or (family in ("numeric", "double") and kind == TEXT))
 
 
 def _of_moments(word: str, argument: str) -> Candidates:
     bare = word == "time"
     if argument:
         return _known(argument)
-    return Candidates(("space-py-",), derived=partial(moments.forms_of, bare=bare))
+    return Candidates(("space-py-",), derived=partial(moments.forms_of, bare=bare), equivalent=True)
 
 
 def _of_jsonb(kind: str) -> Candidates:
-    spellings = (JSON_AS_PRINTED, "json:ascii", "json:compact", "json:compact-ascii")
+    spellings = ("json:printed", "json:ascii", "json:compact", "json:compact-ascii")
     forms = tuple(form if kind == TEXT else f"{form}-number" for form in spellings)
-    return Candidates(forms, fallback=forms[0])
+    return Candidates(forms, equivalent=True)
 
 
 def words_form(true: Cell, false: Cell) -> str:

@@ -1,7 +1,9 @@
-"""The form of one column, learned from its cells: the first candidate that gives back every one of them."""
+"""The form of one column, learned from its cells: the first candidate that gives back every one of them, else the one
+that gives back the most."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from migrations_app.engine.conversions.conversion_base import Undo, Unfit
@@ -24,72 +26,91 @@ def gives_back(undo: Undo, text: str, cell: Cell) -> bool:
 class Learner:
     """See every cell of a column with its converted text; then ask for the form.
 
-    `failed`: how many cells the last form to be given up doesn't give back, the first of them in the row `first`.
+    `failed`: how many cells the form doesn't give back, at least; `first`: the row of the first cell that the cells
+    before it had no form in common with.
     """
 
     def __init__(self, column: ColumnPlan, found: Candidates) -> None:
         self._column, self._found = column, found
-        self._alive: list[tuple[str, Undo]] | None = None if found.derived else self._undoing(found.forms)
-        self.failed = 0
-        self.first: Row = ()
+        self._known: dict[str, Undo] = {} if found.derived else self._undoing(found.forms)
+        self._alive = list(self._known)  # those that gave back every cell so far
+        self._given: Counter[str] = Counter()  # cells by form, once no form gives back all
+        self._seen = 0
+        self.first: Row | None = None
 
-    def _undoing(self, forms: Iterable[str]) -> list[tuple[str, Undo]]:
-        return [(form, undo_of(self._column, form)) for form in forms]
+    def _undoing(self, forms: Iterable[str]) -> dict[str, Undo]:
+        return {form: undo_of(self._column, form) for form in forms}
 
     def see(self, cell: Cell, text: str | None, key: Callable[[], Row]) -> None:
         if text is None:
             return
-        if self._alive is None:
-            assert self._found.derived is not None
-            self._alive = self._undoing(self._found.derived(cell) or self._found.forms)
-        if self.failed:
-            self.failed += not gives_back(self._alive[0][1], text, cell)
-            return
-        kept = [each for each in self._alive if gives_back(each[1], text, cell)]
-        if kept:
-            self._alive = kept
-        else:
-            self._alive = self._alive[:1]
-            self.failed, self.first = 1, key()
+        if not self._known and self._found.derived is not None:
+            self._derive(cell)
+            self._alive = list(self._known)
+        self._seen += 1
+        if self.first is None:
+            kept = [form for form in self._alive if gives_back(self._known[form], text, cell)]
+            if kept:
+                self._alive = kept
+                return
+            self.first = key()
+            self._given.update(dict.fromkeys(self._alive, self._seen - 1))
+        fitting = [form for form, undo in self._known.items() if gives_back(undo, text, cell)]
+        if not fitting and self._found.derived is not None:
+            fitting = self._derive(cell)
+        self._given.update(fitting)
+
+    def _derive(self, cell: Cell) -> list[str]:
+        assert self._found.derived is not None
+        found = self._undoing(self._found.derived(cell) or self._found.forms)
+        self._known.update(found)
+        return list(found)
+
+    @property
+    def failed(self) -> int:
+        return 0 if self.first is None else self._seen - max(self._given.values(), default=0)
 
     @property
     def form(self) -> str:
-        """The form; the fallback, or '', where there is none."""
-        if self.failed:
-            return self._found.fallback
-        return self._alive[0][0] if self._alive else self._found.forms[0]
-
-    @property
-    def is_fallback(self) -> bool:
-        return bool(self.failed and self._found.fallback)
+        """What gives back every cell, else the most of them; '' where values of several forms aren't the same."""
+        if self.first is None:
+            return next(iter(self._alive), self._found.forms[0] if self._found.forms else "")
+        if not self._found.equivalent:
+            return ""
+        return max(self._known, key=self._given.__getitem__)
 
 
 class WordLearner(Learner):
-    """Of words for true and false: one for each."""
+    """Of words for true and false: one for each, the most frequent where there are several."""
 
     def __init__(self, column: ColumnPlan, kind: str) -> None:
         super().__init__(column, Candidates())
         self._kind = kind
-        self._seen: dict[str, Cell] = {}
+        self._words: dict[str, Counter[tuple[type, Cell]]] = {"t": Counter(), "f": Counter()}
 
     def see(self, cell: Cell, text: str | None, key: Callable[[], Row]) -> None:
         if text is None:
             return
-        known = self._seen.setdefault(text, cell)
-        if not same_cell(known, cell):
-            self.first = self.first or key()
-            self.failed += 1
+        words = self._words[text]
+        words[type(cell), cell] += 1
+        if len(words) > 1 and self.first is None:
+            self.first = key()
+
+    @property
+    def failed(self) -> int:
+        return sum(words.total() - max(words.values(), default=0) for words in self._words.values())
 
     @property
     def form(self) -> str:
-        if self.failed:
-            return ""
-        true, false = self._seen.get("t"), self._seen.get("f")
+        true, false = (self._most(words) for words in self._words.values())
         if true is None:
             true = _partner(false, 1) if false is not None else self._plain(1)
         if false is None:
             false = _partner(true, 0)
         return words_form(true, false)
+
+    def _most(self, words: Counter[tuple[type, Cell]]) -> Cell:
+        return words.most_common(1)[0][0][1] if words else None
 
     def _plain(self, number: int) -> Cell:
         return str(number) if self._kind == TEXT else number

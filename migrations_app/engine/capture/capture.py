@@ -23,7 +23,7 @@ from migrations_app.engine.capture.state import (
     state_of,
     write_values,
 )
-from migrations_app.engine.capture.writing import open_for_writing, short_look, write_transaction
+from migrations_app.engine.capture.writing import is_busy, open_for_writing, short_look, write_transaction
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.plan import MovePlan
@@ -94,7 +94,7 @@ def prune(path: Path, up_to: int, *, busy_timeout_ms: int, batch: int = 5000) ->
                 break
             time.sleep(_BREATH_SECONDS)
     except sqlite3.Error as error:
-        if not str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_BUSY"):
+        if not is_busy(error):
             raise translate_error(path, error, "shortening the log") from error
     finally:
         connection.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from migrations_app.engine.source.sqlite_errors import MAX_CELL_BYTES, translate
 from migrations_app.engine.source.sqlite_source import decode_utf8
 
 _LOOK_SECONDS = 5.0
+_PAUSE = 0.0005  # seconds between two tries
 
 
 def open_for_writing(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
@@ -44,13 +46,14 @@ def open_for_writing(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
 def write_transaction(path: Path, busy_timeout_ms: int, doing: str) -> Iterator[sqlite3.Connection]:
     """One transaction that holds the file's write lock from its start; rolled back when anything is raised.
 
-    Raises Refused LOCKED after busy_timeout_ms; what translate_error() gives.
+    Each of BEGIN and COMMIT is tried for busy_timeout_ms. Raises Refused LOCKED then; what translate_error() gives.
     """
     connection = open_for_writing(path, busy_timeout_ms)
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("PRAGMA busy_timeout=0")
+        until_free(connection, "BEGIN IMMEDIATE", time.monotonic() + busy_timeout_ms / 1000)
         yield connection
-        connection.execute("COMMIT")
+        until_free(connection, "COMMIT", time.monotonic() + busy_timeout_ms / 1000)
     except sqlite3.Error as error:
         raise translate_error(path, error, doing) from error
     finally:
@@ -58,6 +61,27 @@ def write_transaction(path: Path, busy_timeout_ms: int, doing: str) -> Iterator[
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         connection.close()
+
+
+def until_free(connection: sqlite3.Connection, statement: str, deadline: float) -> None:
+    """Try BEGIN IMMEDIATE or COMMIT until it goes through, or `deadline` (time.monotonic()) is over.
+
+    For connections without a busy timeout of their own: SQLite's waiting sleeps longer and longer, up to 100 ms at a
+    time, and beside busy writers it never finds the moment between two of them. Outside WAL mode COMMIT waits for
+    readers. Raises sqlite3.Error, after the deadline SQLite's own of a busy file.
+    """
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE)
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    return str(getattr(error, "sqlite_errorname", "")).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 @contextlib.contextmanager

@@ -268,3 +268,30 @@ def test_an_application_that_writes_meanwhile_misses_nothing(file: Path) -> None
         logged = {row[0] for row in connection.execute("SELECT k1 FROM causeway_log")}
     assert not failures
     assert len(after - before) >= 30 and after - before <= logged
+
+
+def test_installing_and_removing_find_the_moment_between_writers_that_never_pause(tmp_path: Path) -> None:
+    """Outside WAL mode, where SQLite's own waiting would sleep past each such moment."""
+    file = make_file(tmp_path / "app.sqlite", journal="DELETE")
+    plan = plan_the_move(file)
+    stop, written = threading.Event(), [0, 0]
+
+    def write(number: int) -> None:
+        with opened(file, timeout=30) as connection:
+            connection.execute("PRAGMA synchronous=OFF")
+            while not stop.is_set():
+                connection.execute("UPDATE tags SET note = ? WHERE b = ?", (str(written[number]), number + 1))
+                written[number] += 1
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in (0, 1)]
+    for writer in writers:
+        writer.start()
+    try:
+        made = install(file, plan, busy_timeout_ms=10_000)
+        remove(file, made.identity, busy_timeout_ms=10_000)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert all(written)
+    assert read_state(file) is None

@@ -384,10 +384,16 @@ def reality(
 def replicating(of: MigrationRun, *, back: bool = False, **fields: Any) -> Replication:
     """The row of a live crossing: what its follower saw two seconds ago, with ten minutes of backlog."""
     now = timezone.now()
-    live = {"live": "postgresql", "sqlite": "fenced", "postgresql": "taken_over", "configuration": "postgresql"}
-    before = {"live": "sqlite", "sqlite": "capture", "postgresql": "following", "configuration": "sqlite"}
-    facts = live if back else before
-    sentence = "Nothing: writes flow back to SQLite." if back else "Nothing: PostgreSQL goes on following SQLite."
+    facts = {
+        "live": "postgresql" if back else "sqlite",
+        "sqlite": "fenced" if back else "capture",
+        "postgresql": "taken_over" if back else "following",
+        "configuration": "postgresql" if back else "sqlite",
+        "action": "flow_back" if back else "follow",
+    }
+    sentence = "The application works on SQLite, PostgreSQL follows."
+    if back:
+        sentence = "The application works on PostgreSQL, writes flow back."
     described: dict[str, Any] = {
         "plan": of.plan,
         "run": of,

@@ -35,7 +35,8 @@ DOUBT = {
     "configuration": "sqlite",
     "queue": 0,
     "lag": 0,
-    "sentence": "Assert that PostgreSQL has every write, point the configuration at it, and start.",
+    "action": "finish_crossing",
+    "sentence": "SQLite is closed and PostgreSQL holds all: it is started there.",
 }
 
 

@@ -20,7 +20,7 @@ from migrations_app.services.permissions import Offer
 from migrations_app.views.common import note_refusal, page, render_page
 from migrations_app.views.confirm import confirm, proof_of
 from migrations_app.views.found import visible_application
-from migrations_app.views.reality import facts_of_crossing
+from migrations_app.views.reality import facts_of_crossing, recovery_of
 from migrations_app.views.replication import flow_of, replication_of, window_of
 
 ENDERS = (Role.OPS,)
@@ -74,7 +74,7 @@ def _render(
         "flow": flow_of(row, timezone.now()),
         "window": window_of(row),
         "facts": facts_of_crossing(row.facts),
-        "recovery": str(row.facts.get("sentence", "")),
+        "recovery": recovery_of(row.facts),
         "offer": end_offer(request.user, row),
         "form": form or EndReplicationForm(proof=proof_of(request)),
         "refusal": refusal,

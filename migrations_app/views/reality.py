@@ -18,6 +18,12 @@ class Fact:
     alarm: bool = False
 
 
+@dataclass(frozen=True)
+class Recovery:
+    label: str
+    sentence: str
+
+
 def facts_of(reality: Mapping[str, Any]) -> list[Fact]:
     """One line a fact. What can't be asked says why; what is not known by name is shown as it is called."""
     facts: list[Fact] = []
@@ -77,18 +83,25 @@ _LIVE = {
     "sqlite": ("SQLite", "the application's writes are in its file"),
     "postgresql": ("PostgreSQL", "the application's writes are there"),
     "nobody": ("nobody", "both sides refuse the application's writes: the crossing stopped half-way"),
-    "in doubt": ("not known", "what was found fits no point of a crossing: nothing is done before a person decides"),
+    "in_doubt": ("not known", "what was found fits no point of a crossing: nothing is done before a person decides"),
 }
 _SQLITE_SIDE = {
     "capture": ("no fence", "it takes writes, and notes each touched key"),
     "fenced": ("fenced", "it refuses every writer but the way back"),
-    "": ("no fence", "nothing of a crossing is in the file"),
+    "none": ("no fence", "nothing of a crossing is in the file"),
+    "unknown": ("not known", "the file can't be asked"),
 }
 _POSTGRESQL_SIDE = {
     "following": ("fenced", "it follows SQLite, and refuses every other writer"),
     "taken_over": ("no fence", "it takes writes, and counts them for the way back"),
     "given_back": ("fenced", "it was given back, and refuses every writer"),
-    "": ("no fence", "nothing of a crossing is in the database"),
+    "none": ("no fence", "nothing of a crossing is in the database"),
+    "unknown": ("not known", "PostgreSQL can't be asked"),
+}
+# What recovery would do, by the word of the engine's table (engine/online/decisions.py); else it mends by itself.
+_RECOVERY = {
+    **dict.fromkeys(("nothing", "copy", "follow", "flow_back"), "Recovery has nothing to do."),
+    **dict.fromkeys(("wait", "ask"), "Recovery does nothing: a person decides."),
 }
 
 
@@ -103,7 +116,7 @@ def facts_of_crossing(value: Mapping[str, Any]) -> list[Fact]:
         return _unknown("Crossing", value)
     live = str(value.get("live", ""))
     strong, text = _LIVE.get(live, (live or "not known", ""))
-    facts = [Fact("Live", strong, text, alarm=live in ("nobody", "in doubt"))]
+    facts = [Fact("Live", strong, text, alarm=live in ("nobody", "in_doubt"))]
     if "sqlite" in value:
         facts.append(_side("SQLite's fence", _SQLITE_SIDE, value["sqlite"]))
     if "postgresql" in value:
@@ -116,14 +129,16 @@ def facts_of_crossing(value: Mapping[str, Any]) -> list[Fact]:
     return [*facts, Fact("Queues", text=", ".join(waits))] if waits else facts
 
 
-def recovery_of(reality: Mapping[str, Any]) -> str:
-    """What would be done if the run's worker were gone: '' where nothing of a live crossing is there."""
-    crossing = reality.get("crossing")
-    return str(crossing.get("sentence") or "") if isinstance(crossing, Mapping) else ""
+def recovery_of(crossing: Any) -> Recovery | None:
+    """What would be done if the worker were gone; None where nothing of a live crossing is known."""
+    if not isinstance(crossing, Mapping) or not crossing.get("sentence"):
+        return None
+    label = _RECOVERY.get(str(crossing.get("action")), "Recovery would go on:")
+    return Recovery(label, str(crossing["sentence"]))
 
 
 def _side(name: str, words: Mapping[str, tuple[str, str]], state: Any) -> Fact:
-    found = "" if state is None else str(state)
+    found = str(state or "none")
     return Fact(name, *words.get(found, (found, "")))
 
 

@@ -128,7 +128,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "alone": uncountersigned().filter(run=run).first(),
         "gate": _open_gate(run, request.user),
         "reality": (reality := _reality(run)),
-        "recovery": recovery_of(run.reality) if reality else "",
+        "recovery": recovery_of(run.reality.get("crossing")) if reality else None,
         "flow": flow_of(replication, now) if replication is not None else None,
         "window": window_of(replication) if replication is not None else None,
         "picture": strip.draw(

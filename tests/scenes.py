@@ -42,6 +42,20 @@ SEEN = {
 }
 
 
+UNITS = {"kind": "systemd", "units": ["jinji-web.service", "jinji-nightly.timer"], "manager": "system"}
+BEHIND_PROXY = {
+    "kind": "blue_green",
+    "ports": {"web": 8020},
+    "upstream": {
+        "file": "/srv/soko/upstreams/soko.conf",
+        "template": "upstream soko {\n    server {host}:{port};\n}",
+        "process": "web",
+        "reload": "nginx-reload",
+        "front_port": 80,
+    },
+}
+
+
 @dataclass(frozen=True)
 class Scenes:
     loading: MigrationRun
@@ -66,8 +80,8 @@ def make_scenes() -> list[Shot]:
         held=_held(_own_checklist(another("kintai", who, "Attendance"), who), who),
         different=_different(another("shokudo", who, "Canteen"), who),
         done=_signed_off(another("kyuyo", who, "Payroll"), who),
-        back=_rolled_back(another("soko", who, "Warehouse"), who),
-        draft=_draft(another("jinji", who, "People"), who),
+        back=_rolled_back(another("soko", who, "Warehouse", driver=BEHIND_PROXY), who),
+        draft=_draft(another("jinji", who, "People", driver=UNITS), who),
         rehearsal=MigrationRun.objects.filter(application=first, kind="rehearsal").get(),
     )
     User.objects.get_by_natural_key("eve")
@@ -122,6 +136,8 @@ def _shots(at: Scenes) -> list[Shot]:
         Shot("10-application-source", "/applications/jinji/change/source/"),
         Shot("10-application-target", "/applications/jinji/change/target/"),
         Shot("10-application-processes", "/applications/jinji/change/processes/"),
+        Shot("10-application-driver", "/applications/jinji/change/driver/"),
+        Shot("10-application-driver-proxy", "/applications/soko/change/driver/"),
         Shot("10-application-health", "/applications/jinji/change/health/"),
         Shot("10-application-depends", "/applications/yukyu/change/pointing/"),
         Shot("10-application-people", "/applications/yukyu/people/", person="boss"),

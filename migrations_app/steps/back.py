@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from migrations_app.applications import configuration
+from migrations_app.applications import configuration, disk_reserve
 from migrations_app.applications.drivers.interface import PersonNeeded
 from migrations_app.engine.back import change_queue
 from migrations_app.engine.backup.backup import restore_backup
@@ -19,6 +18,7 @@ from migrations_app.engine.source.opening import open_source
 from migrations_app.models.states import Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.application import AfterStart, StopApplication, prove_application
+from migrations_app.steps.aside import put_aside
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
 from migrations_app.steps.driving import wait_for_person
 
@@ -39,9 +39,15 @@ _NO_ROOM = frozenset({"DISK_FULL", "FILE_ERROR", "NO_SPACE"})
 
 
 class BackStop(StopApplication):
+    """From here on a full disk of artefacts keeps nothing from being written that the way back needs."""
+
     name = "back_stop"
     title = "Stop the application"
     phase = Phase.ROLLBACK
+
+    def run(self, context: StepContext) -> StepResult:
+        disk_reserve.free(workplace.run_directory(context.run))
+        return super().run(context)
 
 
 class BackSaveChanges(Step):
@@ -61,7 +67,7 @@ class BackSaveChanges(Step):
             if error.code not in _OUT_OF_REACH:
                 raise
             return self._out_of_reach(context, confirmed, error)
-        if count.total != (confirmed or 0) and confirmed is not None:
+        if confirmed is not None and count.total != confirmed and _was_switched(context):
             raise Failed(
                 "ROWS_CHANGED",
                 f"{count.total:,} rows were written since the switch, {confirmed:,} were confirmed. "
@@ -100,10 +106,14 @@ class BackSaveChanges(Step):
         )
 
     def _out_of_reach(self, context: StepContext, confirmed: int | None, error: EngineError) -> StepResult:
-        if confirmed is not None and confirmed > 0:
+        if not _was_switched(context):
+            said = "the application was never pointed at PostgreSQL, which is out of reach"
+            return StepResult("succeeded", said, evidence={"rows": 0, "why": error.code})
+        if confirmed is not None:
             raise Failed(
                 "ROWS_UNKNOWN",
-                f"{confirmed:,} rows were confirmed, but PostgreSQL can no longer be asked ({error.code}).",
+                f"{confirmed:,} rows were confirmed, but PostgreSQL can no longer be asked ({error.code}): it may be "
+                "more. The application is stopped.",
                 "Ask for the rollback again: it will say that the rows are unknown.",
             )
         context.log(f"PostgreSQL can't be asked ({error.code}): what was written there stays there, uncounted")
@@ -113,6 +123,11 @@ class BackSaveChanges(Step):
             evidence={"rows": "unknown", "why": error.code, "inconclusive": True},
             facts={"changes_unknown": True},
         )
+
+
+def _was_switched(context: StepContext) -> bool:
+    """Before, nobody wrote to PostgreSQL by way of the application: what is found there leaves nobody's hands."""
+    return bool(context.run.steps.begun().filter(name="switch_configuration").exists())
 
 
 class BackRestoreSource(Step):
@@ -169,16 +184,18 @@ class BackRestoreSource(Step):
             context.log(f"the SQLite file is not sound any more ({error.code}): the final backup is restored")
             return False
 
+    def _put_aside(self, context: StepContext, source: Path) -> list[MadeFile]:
+        """What is there now: among the artefacts, or, where those have no room, beside the file itself."""
+        among = workplace.run_directory(context.run) / "source-before-restore.sqlite"
+        beside = source.with_name(f"{source.name}.before-restore-{context.run.pk}")
+        aside = put_aside(source, among, beside)
+        if aside == beside:
+            context.log(f"no room among the artefacts: what was there is kept as {aside}")
+        kept = hash_file(str(aside))
+        return [MadeFile("source_before_restore", aside, kept[1], kept[0])] if kept is not None else []
+
     def _restore(self, context: StepContext, source: Path, now: str) -> StepResult:
-        files: list[MadeFile] = []
-        if source.exists():
-            aside = workplace.run_directory(context.run) / "source-before-restore.sqlite"
-            for suffix in ("", "-wal", "-journal"):
-                if Path(f"{source}{suffix}").exists():
-                    shutil.copy2(f"{source}{suffix}", f"{aside}{suffix}")
-            kept = hash_file(str(aside))
-            if kept is not None:
-                files.append(MadeFile("source_before_restore", aside, kept[1], kept[0]))
+        files = self._put_aside(context, source) if source.exists() else []
         backup = context.facts["final_backup"]
         restore_backup(Path(backup["path"]), source, backup["sha256"])
         restored = fingerprint(source, context.control).digest
@@ -248,6 +265,7 @@ class BackCleanTarget(Step):
     phase = Phase.ROLLBACK
 
     def run(self, context: StepContext) -> StepResult:
+        disk_reserve.free(workplace.run_directory(context.run))
         url = workplace.target_url_of(context.run)
         plan = workplace.move_plan(context.run.plan)
         evidence: dict[str, Any] = {"target": url.redacted}

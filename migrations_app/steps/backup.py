@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from migrations_app.applications import disk_reserve
 from migrations_app.applications.rollback_script import RollbackScript, write_rollback_script
 from migrations_app.engine.backup.backup import BackupResult, restore_backup, take_backup
 from migrations_app.engine.errors import Failed
@@ -36,6 +37,8 @@ class Backup(Step):
 
     def run(self, context: StepContext) -> StepResult:
         result = _backup(context, workplace.live_source(context.run.application), "backup.sqlite")
+        if context.run.kind == RunKind.PRODUCTION:
+            disk_reserve.keep(workplace.run_directory(context.run))
         return StepResult(
             "succeeded",
             f"{result.size:,} bytes, {sum(result.tables.values()):,} rows",

@@ -12,6 +12,7 @@ from django.db import connection
 
 from controlplane.audit.models import AuditEvent
 from controlplane.embedded import EmbeddedPostgres
+from migrations_app.applications import disk_reserve
 from migrations_app.engine.hash_files import hash_file
 from migrations_app.models import MigrationRun, RollbackRequest
 from migrations_app.services.errors import Forbidden, ServiceRefused, Stale
@@ -19,6 +20,7 @@ from migrations_app.services.execution import work_on_run
 from migrations_app.services.price import price_of
 from migrations_app.services.rollback import agree_rollback, preview_rollback, refuse_rollback, request_rollback
 from migrations_app.services.runs import resume_run
+from migrations_app.steps import workplace
 from tests import factories as make
 from tests.migrations_app.runs.conftest import World
 from tests.migrations_app.runs.workers import add_ballast, chunks_loaded, manage, wait_for
@@ -264,3 +266,62 @@ def test_rollback_stops_a_load_that_hangs_and_leaves_nothing_of_it(world: World)
         assert cursor.fetchall() == []
     assert_original_untouched(world, run)
     assert not [step.name for step in run.steps.filter(phase="rollback") if step.state != "succeeded"]
+
+
+def test_rollback_that_lost_nothing_when_it_was_asked_for_asks_again_when_that_is_no_longer_known(
+    world: World, postgres: EmbeddedPostgres
+) -> None:
+    run = world.drive(signed_go(world))
+    request = ask(world, run)
+    assert (request.price, request.rows_confirmed, request.state) == ("R2", 0, "agreed")
+    world.execute_in_target("INSERT INTO items (name) VALUES ('between the click and the stop')")
+    postgres.stop()
+    try:
+        run = world.drive(run)
+        assert (run.state, world.step(run, "back_save_changes").error_code) == ("held", "ROWS_UNKNOWN")
+        request = ask(world, run)
+        assert (request.price, request.rows_confirmed, request.state) == ("R3", None, "waiting"), "one person decided"
+        agree_rollback(actor=world.ben, request=request, reauthenticated=True)
+        run = world.drive(run)
+        assert run.state == "rolled_back", run.held_reason
+    finally:
+        postgres.start()
+    assert "between the click and the stop" in [name for _, name in world.items_in_target()]
+
+
+def test_postgresql_that_goes_away_before_the_switch_keeps_nobody_from_going_back(
+    world: World, postgres: EmbeddedPostgres
+) -> None:
+    run = world.drive_through(signed_go(world), "arm_change_queue")
+    assert ask(world, run).price == "R1"
+    postgres.stop()
+    try:
+        run = world.drive(run)
+        assert run.state == "rolled_back", run.held_reason
+        assert_original_untouched(world, run)
+    finally:
+        postgres.start()
+
+
+def test_room_is_kept_back_on_the_artefacts_disk_until_the_way_back_begins(world: World) -> None:
+    """So that stopping and starting can be written down on a disk that is full to the last block."""
+    run = signed_go(world)
+    reserve = workplace.run_directory(run) / disk_reserve.NAME
+    assert reserve.stat().st_blocks * 512 >= disk_reserve.BYTES
+    run = world.drive_through(run, "load")
+    ask(world, run)
+    assert work_on_run(run_id=run.pk) and world.step(run, "back_stop").state == "succeeded"
+    assert not reserve.exists()
+
+
+@pytest.mark.parametrize(
+    "last", ["stop_application", "final_backup", "verify", "arm_change_queue", "start_application"]
+)
+def test_rollback_is_one_action_from_every_point_of_the_crossing(world: World, last: str) -> None:
+    run = world.drive_through(signed_go(world), last)
+    request = ask(world, run)
+    assert request.state == "agreed" and request.price in ("R1", "R2")
+    run = world.drive(run)
+    assert run.state == "rolled_back", run.held_reason
+    assert world.step(run, "back_check").state == "succeeded" and len(world.items_in_sqlite()) == 7
+    assert "DATABASE_URL=sqlite://" in world.env_file.read_text() and tables_in_target(world) == []

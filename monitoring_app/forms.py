@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django import forms
 
+from controlplane.pages.lengths import LengthField
 from controlplane.pages.styled import Styled
 from monitoring_app.metrics import Unit
 from monitoring_app.models import AlertRule, NoData, Severity, Target
@@ -113,15 +114,15 @@ class RuleForm(Styled, forms.Form):
     severity = forms.ChoiceField(choices=Severity.choices)
     threshold = forms.FloatField()
     clear_threshold = forms.FloatField()
-    for_seconds = forms.IntegerField(label="For at least (s)", min_value=0, max_value=86_400)
-    keep_seconds = forms.IntegerField(label="Well again for (s)", min_value=0, max_value=86_400)
-    window_seconds = forms.IntegerField(label="Taken over (s)", min_value=0, max_value=86_400)
+    for_seconds = LengthField(label="For at least", min_value=0, max_value=86_400)
+    keep_seconds = LengthField(label="Well again for", min_value=0, max_value=86_400)
+    window_seconds = LengthField(label="Taken over", min_value=0, max_value=86_400)
     minimum_events = forms.IntegerField(label="At least so many requests", min_value=0, max_value=10_000_000)
     minimum_bad = forms.IntegerField(label="At least so many failures", min_value=0, max_value=10_000_000)
     no_data = forms.ChoiceField(label="Without a value", choices=NoData.choices)
-    no_data_seconds = forms.IntegerField(label="… for at least (s)", min_value=30, max_value=604_800)
-    repeat_seconds = forms.IntegerField(label="Told again every (s)", min_value=0, max_value=604_800)
-    escalate_seconds = forms.IntegerField(label="Escalated after (s)", min_value=0, max_value=604_800)
+    no_data_seconds = LengthField(label="… for at least", min_value=30, max_value=604_800)
+    repeat_seconds = LengthField(label="Told again every", min_value=0, max_value=604_800)
+    escalate_seconds = LengthField(label="Escalated after", min_value=0, max_value=604_800)
     first_thing = forms.CharField(label="First thing to do", required=False, max_length=300)
     runbook_url = forms.URLField(label="Runbook", required=False, max_length=500, assume_scheme="https")
 

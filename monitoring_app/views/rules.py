@@ -119,9 +119,9 @@ def _page(
     }
     if status == 200:
         since = now - LOOKED_BACK[over][1]
-        context |= {"as_it_is": _played(target, rule, {}, since, now)}
-        if tried is not None:
+        if tried is not None:  # all that was measured is judged anew: that is done when somebody asks for it
             context |= {"as_typed": _played(target, rule, tried, since, now)}
+            context |= {"as_it_is": _played(target, rule, {}, since, now)}
         context |= {"chart": _chart(target, rule, tried or {}, since, now)}
     return render_page(request, "monitoring/rule.html", context, status=status)
 

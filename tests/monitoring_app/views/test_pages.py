@@ -164,14 +164,33 @@ def test_what_a_rule_would_have_done_is_shown_before_it_is_saved(target: Target,
     client = as_(who.lead)
     rule = AlertRule.objects.get(target=target, code="query-time")
     address = reverse("target_rule", args=["yukyu", "query-time"])
-    assert "It would not have fired" in client.get(address).content.decode()
+    opened = client.get(address).content.decode()
+    assert "would not have fired" not in opened and "1 alert," not in opened  # nothing is played unasked
     names = ("severity", "for_seconds", "keep_seconds", "window_seconds", "minimum_events", "minimum_bad", "no_data",
              "no_data_seconds", "repeat_seconds", "escalate_seconds", "first_thing")  # fmt: skip
     typed = {name: getattr(rule, name) for name in names} | {"enabled": "on", "threshold": 400, "clear_threshold": 300}
     tried = client.post(address, {**typed, "do": "preview"}).content.decode()
-    assert "1 alert," in tried and AlertRule.objects.get(pk=rule.pk).threshold == 500
+    assert "1 alert," in tried and "It would not have fired" in tried  # as typed, and as it is
+    assert AlertRule.objects.get(pk=rule.pk).threshold == 500
     client.post(address, {**typed, "do": "save", "version": rule.version})
     assert AlertRule.objects.get(pk=rule.pk).threshold == 400
+
+
+def test_times_of_a_rule_are_read_and_typed_in_words(target: Target, who: make.People) -> None:
+    client, address = as_(who.lead), reverse("target_rule", args=["yukyu", "disk"])
+    values = {"severity": "critical", "threshold": 90, "clear_threshold": 80, "for_seconds": "1 min 30 s",
+              "keep_seconds": "90", "window_seconds": "0", "minimum_events": 0, "minimum_bad": 0, "no_data": "alert",
+              "no_data_seconds": "3 min", "repeat_seconds": "1 h 30 min", "escalate_seconds": "1 d", "enabled": "on",
+              "do": "save", "version": AlertRule.objects.get(target=target, code="disk").version}  # fmt: skip
+    assert client.post(address, values).status_code == 302
+    rule = AlertRule.objects.get(target=target, code="disk")
+    assert (rule.for_seconds, rule.keep_seconds, rule.repeat_seconds, rule.escalate_seconds) == (90, 90, 5400, 86_400)
+    page = client.get(address).content.decode()
+    assert 'value="1 min 30 s"' in page and 'value="1 h 30 min"' in page and 'value="1 d"' in page
+    for nonsense in ("soon", "10 parsecs", "-5", "2 d"):
+        refused = client.post(address, {**values, "for_seconds": nonsense, "version": rule.version})
+        assert refused.status_code == 400, nonsense
+    assert AlertRule.objects.get(pk=rule.pk).for_seconds == 90
 
 
 def test_a_rule_that_somebody_else_changed_meanwhile_is_not_overwritten(target: Target, who: make.People) -> None:

@@ -18,8 +18,9 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.inverse import InverseForms
 from migrations_app.engine.errors import EngineError, Failed
 from migrations_app.engine.load.existing import loaded_tables
+from migrations_app.engine.online.calm import Calm
 from migrations_app.engine.online.facts import GIVEN_BACK, TAKEN_OVER
-from migrations_app.engine.online.freeze import FEW_ROWS, SHARE, TIMES
+from migrations_app.engine.online.freeze import SHARE
 from migrations_app.engine.online.looking import queue_waiting
 from migrations_app.engine.online.recovery import lift
 from migrations_app.engine.replay import replication, target_fence
@@ -34,7 +35,6 @@ from migrations_app.engine.target.target import (
     database_failed,
 )
 
-_ROUNDS = 200
 _ATTEMPTS = 60
 # For each table's lock, in ms, more from attempt to attempt: a long transaction needs longer than a deadlock deserves.
 # All under PostgreSQL's deadlock_timeout (1 s), so that we are the one who gives way.
@@ -97,6 +97,7 @@ class _FallBack:
         self.pair, self.busy_timeout_ms, self.control = pair, busy_timeout_ms, control
         self.signal_stop, self._milestone = signal_stop, milestone
         self.returner = Returner(pair, forms, busy_timeout_ms=busy_timeout_ms, control=control)
+        self.limit = busy_timeout_ms / 1000 * SHARE  # seconds
         self.moments: dict[str, float] = {}
         self.order = [qualified(pair.plan.target_schema, table.target_name) for table in loaded_tables(pair.plan)]
 
@@ -118,18 +119,20 @@ class _FallBack:
         return FellBack(flowed.rows, flowed.deletes, round(locked * 1000, 1), attempts, rounds, self.moments)
 
     def _flow_down(self) -> int:
-        """Until little is left in the queue, some times in a row."""
-        calm = 0
-        for number in range(1, _ROUNDS + 1):
+        """Until what is left in the queue takes a moment only. Gives the number of rounds."""
+        calm = Calm(self.limit)
+        while True:
             self.control.checkpoint()
-            calm = calm + 1 if self.returner.flow().queue_left < FEW_ROWS else 0
-            if calm == TIMES:
-                return number
-        raise Failed(
-            "QUEUE_TOO_LARGE",
-            f"SQLite doesn't come close enough to PostgreSQL: {self.returner.lag().rows} changes wait.",
-            "Try again when the application writes less.",
-        )
+            flowed = self.returner.flow()
+            if calm.after(flowed.queue_left, flowed.seconds):
+                return calm.rounds
+            if calm.hopeless:
+                raise Failed(
+                    "QUEUE_TOO_LARGE",
+                    f"SQLite doesn't come close enough to PostgreSQL: a step takes {flowed.seconds:.1f} s, and then"
+                    f" {flowed.queue_left} changes wait again.",
+                    "Try again when the application writes less.",
+                )
 
     def _locked(self, connection: Connection) -> tuple[Flowed, float, int]:
         """One transaction of PostgreSQL, tried again where the application's own locks are in the way."""
@@ -184,15 +187,14 @@ class _FallBack:
         return began
 
     def _give_back(self, connection: Connection, cursor: Cursor, began: float) -> Flowed:
-        limit = self.busy_timeout_ms / 1000 * SHARE
-        cursor.execute(f"SET LOCAL statement_timeout = '{max(1, int(limit * 1000))}ms'")
+        cursor.execute(f"SET LOCAL statement_timeout = '{max(1, int(self.limit * 1000))}ms'")
         flowed = self.returner.flow_from(connection)
         self.reached("last_flow")
         if queue_waiting(cursor):
             raise Failed("QUEUE_LEFT", "Changes are left in PostgreSQL's queue after the last flow.", "Try again.")
         target_fence.arm_fence(cursor, self.pair)
         replication.change_phase(cursor, self.pair, frozenset({TAKEN_OVER}), GIVEN_BACK)
-        if time.monotonic() - began > limit:
+        if time.monotonic() - began > self.limit:
             raise self._gave_up()
         self.control.checkpoint()
         self.signal_stop()
@@ -202,7 +204,6 @@ class _FallBack:
     def _gave_up(self) -> Failed:
         return Failed(
             "FALL_BACK_GAVE_UP",
-            f"The last changes didn't reach SQLite within {self.busy_timeout_ms / 1000 * SHARE:.1f} s."
-            " PostgreSQL goes on; nothing is lost.",
+            f"The last changes didn't reach SQLite within {self.limit:.1f} s. PostgreSQL goes on; nothing is lost.",
             "Try again when there is less load.",
         )

@@ -20,6 +20,7 @@ from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.inverse import InverseForms
 from migrations_app.engine.errors import EngineError, Failed, Refused
 from migrations_app.engine.load import sequences
+from migrations_app.engine.online.calm import Calm
 from migrations_app.engine.online.deadline import Deadline, gave_up
 from migrations_app.engine.online.facts import CAPTURE, FENCED, FOLLOWING, SQLITE, TAKEN_OVER
 from migrations_app.engine.online.locking import commit, lock_for_writing
@@ -29,11 +30,8 @@ from migrations_app.engine.replay.forward import Applied, Follower
 from migrations_app.engine.source.sqlite_errors import translate_error
 from migrations_app.engine.target.target import Cursor
 
-FEW_ROWS = 200  # of SQLite's log that may be waiting when the freeze begins …
-TIMES = 3  # … seen so often in a row
 SHARE = 0.6  # of the application's busy timeout after which a freeze is given up
 _FOR_COMMIT = 0.2  # of that time, on top of it, for a commit that waits for readers
-_ROUNDS = 200  # of catching up, at most, before the lag is called too large
 
 
 def _nothing(_: str) -> None:
@@ -132,20 +130,24 @@ class _Freeze:
                 self._undo()
 
     def _catch_up(self, follower: Follower) -> int:
-        """Until few rows wait, some times in a row: what is left then takes a moment."""
-        calm = 0
-        for number in range(1, _ROUNDS + 1):
+        """Until what is left takes a moment only. Gives the number of rounds."""
+        calm = Calm(self.seconds)
+        while True:
             self.control.checkpoint()
+            began = time.monotonic()
             follower.catch_up()
-            calm = calm + 1 if follower.lag().rows < FEW_ROWS else 0
-            if calm == TIMES:
-                return number
-        raise Failed(
-            "LAG_TOO_LARGE",
-            f"PostgreSQL doesn't come close enough to SQLite: {follower.lag().rows} changes wait after"
-            f" {_ROUNDS} rounds.",
-            "Try again when the application writes less, or with PostgreSQL nearer to it.",
-        )
+            took = time.monotonic() - began
+            waiting = follower.lag().rows
+            if calm.after(waiting, took):
+                return calm.rounds
+            if calm.hopeless:
+                raise Failed(
+                    "LAG_TOO_LARGE",
+                    f"PostgreSQL doesn't come close enough to SQLite: a step takes {took:.1f} s, and then {waiting}"
+                    " changes wait again.",
+                    "Try again when the application writes less, with PostgreSQL nearer to it, or with a longer busy"
+                    " timeout of the application.",
+                )
 
     def _look_ahead(self, follower: Follower) -> None:
         """What needs PostgreSQL's catalog is asked before the lock."""

@@ -237,6 +237,8 @@ CELERY_WORKER_ENABLE_SOFT_SHUTDOWN_ON_IDLE = True
 CELERY_BEAT_SCHEDULE = {
     "audit-checkpoint": {"task": "controlplane.audit.tasks.hourly_checkpoint", "schedule": 3600.0},
     "sweep": {"task": "migrations_app.sweep", "schedule": 5.0, "options": {"expires": 10}},
+    # A live crossing is behind by this at least; each ring is a slice of work of some milliseconds.
+    "followers": {"task": "migrations_app.ring_followers", "schedule": 2.0, "options": {"expires": 2}},
     "certificates": {"task": "migrations_app.issue_certificates", "schedule": 10.0, "options": {"expires": 10}},
     "mail-prune": {"task": "controlplane.mail.prune", "schedule": 86400.0},
     "mail": {"task": "controlplane.mail.send", "schedule": 10.0, "options": {"expires": 10}},

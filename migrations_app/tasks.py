@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from migrations_app.services import hosts
+from migrations_app.services import following, hosts
 from migrations_app.services.certificate.issue import issue_due
 from migrations_app.services.execution import work_on_run
 from migrations_app.services.looks import work_on_look
@@ -49,3 +49,14 @@ def describe_host(host_id: int) -> None:
 @shared_task(name="migrations_app.issue_certificates", ignore_result=True)
 def issue_certificates() -> None:
     issue_due(now=timezone.now())
+
+
+@shared_task(name="migrations_app.ring_followers", ignore_result=True)
+def ring_followers() -> None:
+    following.ring_followers(now=timezone.now())
+
+
+@shared_task(name="migrations_app.follow", ignore_result=True)
+def follow(application_id: int) -> None:
+    """A slice of the application's live crossing, on its host."""
+    following.follow(application_id=application_id)

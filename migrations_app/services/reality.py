@@ -8,11 +8,15 @@ from typing import Any
 from django.db.models import F
 from django.utils import timezone
 
+from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import EngineError
+from migrations_app.engine.online import recovery
 from migrations_app.engine.source.fingerprint import fingerprint
 from migrations_app.engine.target.target import inspect_target
 from migrations_app.models import MigrationRun
+from migrations_app.models.states import Strategy
 from migrations_app.steps import workplace
+from migrations_app.steps.crossing import pair_of, word_of
 
 
 def probe_reality(*, run_id: int) -> dict[str, Any]:
@@ -23,6 +27,7 @@ def probe_reality(*, run_id: int) -> dict[str, Any]:
         "application": _application(run),
         "sqlite": _source(run),
         "postgresql": _target(run),
+        **({"crossing": _crossing(run)} if run.strategy == Strategy.ONLINE else {}),
         "at": now.isoformat(),
     }
     _store(run, reality, now)
@@ -72,6 +77,33 @@ def _target(run: MigrationRun) -> dict[str, Any]:
     except (EngineError, OSError) as error:
         return {"state": "unknown", "why": _why(error)}
     return {"state": "answers", "version": facts.version_text}
+
+
+def _crossing(run: MigrationRun) -> dict[str, Any]:
+    """Both sides' own words, who is live by them, and what recovery would do; how much waits on either side."""
+    try:
+        pair = pair_of(run)
+        facts = recovery.look(pair, word_of(run))
+    except (EngineError, OSError) as error:
+        return {"state": "unknown", "why": _why(error)}
+    decision = recovery.decide(facts)
+    return {
+        "sqlite": facts.sqlite,
+        "postgresql": facts.postgresql,
+        "configuration": facts.configuration,
+        "live": decision.live,
+        "action": decision.action,
+        "sentence": decision.why,
+        "lag": max(0, facts.head - facts.position) if min(facts.head, facts.position) >= 0 else None,
+        "queue": _waiting(run) if facts.postgresql == "taken_over" else None,
+    }
+
+
+def _waiting(run: MigrationRun) -> int | None:
+    try:
+        return change_queue.count(workplace.target_url_of(run)).total
+    except EngineError:
+        return None
 
 
 def _why(error: EngineError | OSError) -> str:

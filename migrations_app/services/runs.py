@@ -37,10 +37,8 @@ from migrations_app.steps.sequence import sequence_of
 def create_run(*, actor: Any, plan: MigrationPlan, kind: str, strategy: str = Strategy.OFFLINE) -> MigrationRun:
     """Draft a run of a plan, with its steps, gates and checklist."""
     role = require_role(actor, plan.application, (Role.OPS, Role.LEAD), "create a run")
-    if strategy != Strategy.OFFLINE:
-        raise ServiceRefused(
-            "STRATEGY_NOT_AVAILABLE", "This version crosses offline only.", hint="Choose the strategy offline."
-        )
+    if strategy not in Strategy.values:
+        raise ServiceRefused("STRATEGY_NOT_AVAILABLE", f"There is no strategy {strategy}.", hint="Offline or online.")
     if plan.state not in (PlanState.DRAFT, PlanState.SUBMITTED):
         raise ServiceRefused(
             "PLAN_NOT_READY", f"{plan} is {plan.get_state_display().lower()}.", hint="Choose a plan that is ready."

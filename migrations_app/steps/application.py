@@ -12,14 +12,15 @@ from migrations_app.applications.drivers.interface import PersonNeeded
 from migrations_app.applications.endpoints import EndpointResult, check_endpoints
 from migrations_app.applications.identity import prove_identity
 from migrations_app.engine.back import change_queue
+from migrations_app.engine.capture.capture import read_state
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.source.fingerprint import fingerprint, fingerprint_from_document
 from migrations_app.engine.verify.counts import count_rows
 from migrations_app.models.states import OnLapse, Phase, Strategy
 from migrations_app.steps import workplace
 from migrations_app.steps.base import Step, StepContext, StepResult
-from migrations_app.steps.versions import require_planned_version
 from migrations_app.steps.driving import wait_for_person
+from migrations_app.steps.versions import require_planned_version
 
 _LOOKS = 3
 
@@ -207,8 +208,6 @@ class CheckApplication(Step):
 
     def _behind_the_fence(self, context: StepContext, evidence: dict[str, Any]) -> StepResult:
         """Rows flow back to the SQLite file, so it changes; but whoever else writes to it is refused."""
-        from migrations_app.engine.capture.capture import read_state
-
         state = read_state(workplace.source_of(context.run))
         if state is None or state.mode != "fenced":
             raise Failed(

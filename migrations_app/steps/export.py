@@ -24,13 +24,13 @@ def _export(context: StepContext, source: Source, taken: Fingerprint) -> ExportR
     with source:
         plan = workplace.move_plan(context.run.plan)
         directory = workplace.run_directory(context.run) / "export"
-        profile = look_for_misfits(context, source)
+        profile = _profile_of(context, source)
         return export_source(
             source, plan, directory, context.control, taken, profile=profile, jobs=context.run.plan.settings["jobs"]
         )
 
 
-def look_for_misfits(context: StepContext, source: Source) -> Profile:
+def _profile_of(context: StepContext, source: Source) -> Profile:
     """Whether schema and values still are what the plan was made for. Raises Refused; the profile speeds the load up.
 
     Looked at in the snapshot that is exported: a value that came since the plan and doesn't fit is told with table,

@@ -7,14 +7,18 @@ from typing import Any
 
 from migrations_app.applications.commands import run_command
 from migrations_app.engine.errors import Failed, Refused
+from migrations_app.engine.plan import MovePlan
 from migrations_app.engine.planning.planning import check_plan
 from migrations_app.engine.source.integrity_beside import checked_beside
+from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.source.still import open_still
 from migrations_app.engine.target.target import inspect_target
+from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.engine.verify import decrypt_sample
-from migrations_app.models.states import Phase, RunKind
+from migrations_app.models.states import Phase, RunKind, Strategy
 from migrations_app.steps import workplace
 from migrations_app.steps.base import Step, StepContext, StepResult
+from migrations_app.steps.online_preflight import look_online
 from migrations_app.steps.untouched import look_at_production
 
 # Backup, its restore test, the export and the final backup lie beside each other for a while.
@@ -39,6 +43,7 @@ class Preflight(Step):
                     "Make a new revision of the plan, rehearse it, and have it approved.",
                 )
             findings = [f for f in check_plan(plan, source, context.control) if f.needs_choice]
+            online = self._online(context, source, plan) if not findings else {}
         if findings:
             first = findings[0]
             raise Refused(
@@ -55,6 +60,7 @@ class Preflight(Step):
             "driver": self._driver(context),
             "stop_and_start": self._stop_and_start(context),
             "encryption": decrypt_sample.check(path, plan.encrypted, workplace.key_environment(application)),
+            **online,
         }
         return StepResult(
             "succeeded",
@@ -63,10 +69,19 @@ class Preflight(Step):
             facts={"production_before": look_at_production(context)},
         )
 
-    def _target(self, context: StepContext) -> dict[str, Any]:
+    def _online(self, context: StepContext, source: Source, plan: MovePlan) -> dict[str, Any]:
+        if context.run.strategy != Strategy.ONLINE:
+            return {}
+        return {"online": look_online(context, source, plan, self._server(context))}
+
+    def _server(self, context: StepContext) -> TargetUrl:
         application = context.run.application
         rehearsal = context.run.kind == RunKind.REHEARSAL
-        url = workplace.rehearsal_server(application) if rehearsal else workplace.target_of(application)
+        return workplace.rehearsal_server(application) if rehearsal else workplace.target_of(application)
+
+    def _target(self, context: StepContext) -> dict[str, Any]:
+        application = context.run.application
+        url = self._server(context)
         facts = inspect_target(url, schema=application.target_schema)
         context.log(f"{url.redacted}: PostgreSQL {facts.version_text}, {facts.encoding}, role {facts.role}")
         return {

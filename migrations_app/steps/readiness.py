@@ -6,12 +6,15 @@ import hashlib
 import json
 from typing import Any
 
+from migrations_app.applications import disk_reserve
 from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.load import clean
-from migrations_app.models.states import Phase
+from migrations_app.engine.online import ending
+from migrations_app.models.states import Phase, Strategy
 from migrations_app.steps import workplace
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
+from migrations_app.steps.crossing import pair_of, word_of
 from migrations_app.steps.fresh_rehearsal import look_for_rehearsal
 from migrations_app.steps.rehearsal import MEASURED
 from migrations_app.steps.versions import require_planned_version
@@ -55,12 +58,17 @@ class Complete(Step):
 
     def run(self, context: StepContext) -> StepResult:
         url = workplace.target_url_of(context.run)
+        disk_reserve.free(workplace.run_directory(context.run))
         report = self._report(context)
+        if context.run.strategy == Strategy.ONLINE:
+            pair = pair_of(context.run)
+            ending.end(pair, word_of(context.run), busy_timeout_ms=context.run.application.busy_timeout_ms)
+            clean.forget_loads(url, pair.plan)  # another run may have copied, before a fall-back
         change_queue.disarm(url)
         clean.remove_traces(url, context.run.run_key)
         return StepResult(
             "succeeded",
-            "no trace of the crossing is left in PostgreSQL; the report is kept",
+            "no trace of the crossing is left; the report is kept",
             evidence={"report_sha256": report.sha256},
             files=(report,),
         )

@@ -1,0 +1,164 @@
+"""The follower: a slice at a time, single, behind the steps of a crossing; what breaks is told and holds the run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from controlplane.audit.models import AuditEvent
+from controlplane.mail.models import OutgoingMail
+from controlplane.refusals import ServiceRefused
+from migrations_app.models import Replication, RunStep
+from migrations_app.services import following
+from migrations_app.services.following import follow, ring_followers
+from migrations_app.services.price import price_of
+from migrations_app.services.replication import end_replication
+from migrations_app.services.rollback import agree_rollback, request_rollback
+from monitoring_app.models import Series
+from monitoring_app.services.targets import watch
+from tests import factories as make
+from tests.migrations_app.runs.conftest import World
+from tests.migrations_app.runs.online import (
+    crossed,
+    follow_once,
+    prepared,
+    read_sqlite,
+    read_target,
+    replication_of,
+    write_sqlite,
+)
+
+ITEMS = "SELECT id, name FROM items ORDER BY id"
+
+
+def following_world(world: World):  # type: ignore[no-untyped-def]
+    plan = world.plan()
+    make.rehearsed(plan, world.ana, strategy="online")
+    run = prepared(world, plan)
+    assert run.state == "waiting", run.held_reason
+    return run
+
+
+def test_a_slice_applies_what_was_written_and_says_so_to_pages_and_monitoring(world: World) -> None:
+    run = following_world(world)
+    watch(application=world.application, actor="system")
+    before = world.fresh(run).version
+    write_sqlite(world.application, "INSERT INTO items (name) VALUES ('new')")
+    seen = follow_once(world)
+    assert (seen.direction, seen.state, seen.lag_rows) == ("forward", "following", 0)
+    assert seen.position == seen.head and seen.facts["live"] == "sqlite"
+    assert "new" in [name for _, name in read_target(world, ITEMS)]
+    assert world.fresh(run).version > before
+    assert Series.objects.get(metric="crossing_follows").last_value == 1
+
+
+def test_only_one_works_and_a_ring_goes_only_to_what_is_free(world: World) -> None:
+    following_world(world)
+    Replication.objects.update(lease_expires_at=timezone.now() + timedelta(seconds=10), lease_holder="another")
+    assert ring_followers(now=timezone.now()) == 0
+    assert follow(application_id=world.application.pk) is False
+    Replication.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    assert ring_followers(now=timezone.now()) == 1
+    assert follow(application_id=world.application.pk) is True
+
+
+def test_a_step_of_the_crossing_comes_first(world: World) -> None:
+    run = following_world(world)
+    RunStep.objects.filter(run=run, name="cut_over").update(state="running")
+    assert follow(application_id=world.application.pk) is False
+    assert replication_of(world).state == "paused"
+    RunStep.objects.filter(run=run, name="cut_over").update(state="pending")
+    assert follow_once(world).state == "following"
+
+
+def test_a_changed_schema_breaks_it_tells_people_and_holds_the_run(world: World) -> None:
+    run = following_world(world)
+    write_sqlite(world.application, "ALTER TABLE items ADD COLUMN colour TEXT")
+    seen = follow_once(world)
+    assert (seen.state, seen.error_code) == ("broken", "SOURCE_SCHEMA_CHANGED")
+    run = world.fresh(run)
+    assert run.state == "held" and "no longer follow" in run.held_reason
+    assert OutgoingMail.objects.filter(kind="replication_broken").exists()
+    assert AuditEvent.objects.filter(action="replication.broken").count() == 1
+    follow(application_id=world.application.pk)
+    assert AuditEvent.objects.filter(action="replication.broken").count() == 1
+
+
+def test_a_server_that_is_away_for_a_moment_is_shown_and_not_yet_called_broken(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following_world(world)
+    real = world.application.target_url
+    world.application.target_url = "postgresql://nobody:x@127.0.0.1:1/none"
+    world.application.save()
+    seen = follow_once(world)
+    assert (seen.state, seen.error_code) == ("following", "WAITING")
+    monkeypatch.setattr(following, "_PASSES", timedelta(0))
+    assert follow_once(world).state == "broken"
+    world.application.target_url = real
+    world.application.save()
+    seen = follow_once(world)
+    assert (seen.state, seen.error_code) == ("following", "")
+    assert AuditEvent.objects.filter(action="replication.mended").exists()
+
+
+def test_the_end_that_ops_ask_for_takes_every_trace_and_the_copy_away(world: World) -> None:
+    run = following_world(world)
+    asked = {"actor": world.ana, "application": world.application, "reason": "enough", "typed_name": "tiny"}
+    with pytest.raises(ServiceRefused, match=f"Run {run.pk} uses"):
+        end_replication(**asked, reauthenticated=True)
+    request_rollback(actor=world.ana, run=run, reason="no", typed_name="tiny", reauthenticated=True)
+    assert world.drive(run).state == "rolled_back"
+    assert read_target(world, ITEMS)
+    end_replication(**asked, reauthenticated=True)
+    assert follow(application_id=world.application.pk)
+    assert replication_of(world).state == "ended"
+    assert read_sqlite(world.application, "SELECT 1 FROM sqlite_master WHERE name LIKE 'causeway%'") == []
+    assert read_target(world, "SELECT 1 FROM pg_tables WHERE tablename = 'items'") == []
+    assert read_target(world, "SELECT 1 FROM pg_namespace WHERE nspname = 'causeway'") == []
+
+
+def test_a_value_that_cannot_return_ends_the_way_back_and_two_people_give_its_row_up(world: World) -> None:
+    """SQLite keeps what flowed; the row that can't is saved to a file, and PostgreSQL keeps it."""
+    run = crossed(world, world.plan())
+    assert run.state == "waiting", run.held_reason
+    world.execute_in_target("INSERT INTO items (name) VALUES ('flows')")
+    follow_once(world)
+    world.execute_in_target("ALTER TABLE items ADD COLUMN colour text; UPDATE items SET name = 'late' WHERE id = 1")
+    world.execute_in_target("ALTER TABLE items ALTER COLUMN name DROP NOT NULL; UPDATE items SET name = NULL")
+    seen = follow_once(world)
+    assert seen.state == "broken" and not seen.window_open and "way back ended" in seen.window_reason
+    assert world.fresh(run).state == "held"
+    tag = price_of(run)
+    assert (tag.price, tag.people, tag.lossless) == ("R3", 2, False)
+    given = {"reason": "wrong", "typed_name": "tiny", "rows_typed": tag.rows, "reauthenticated": True}
+    request = request_rollback(actor=world.ana, run=world.fresh(run), **given)
+    assert request.state == "waiting"
+    agree_rollback(actor=world.ben, request=request, reauthenticated=True)
+    run = world.drive(run)
+    assert run.state == "rolled_back", run.held_reason
+    names = [name for _, name in read_sqlite(world.application, ITEMS)]
+    assert "flows" in names and None not in names
+    assert run.facts["delta"]["rows"] == tag.rows
+    assert replication_of(world).state == "ended"
+    write_sqlite(world.application, "INSERT INTO items (name) VALUES ('it takes writes')")
+
+
+def test_with_postgresql_gone_for_good_two_people_take_it_back_as_of_the_last_flow(world: World) -> None:
+    run = crossed(world, world.plan())
+    world.execute_in_target("INSERT INTO items (name) VALUES ('flowed')")
+    follow_once(world)
+    world.application.target_url = "postgresql://nobody:x@127.0.0.1:1/none"
+    world.application.save()
+    tag = price_of(world.fresh(run))
+    assert (tag.price, tag.rows, tag.people) == ("R3", None, 2)
+    request = request_rollback(
+        actor=world.ana, run=world.fresh(run), reason="gone", typed_name="tiny", reauthenticated=True
+    )
+    agree_rollback(actor=world.ben, request=request, reauthenticated=True)
+    run = world.drive(run)
+    assert run.state == "rolled_back", run.held_reason
+    assert "flowed" in [name for _, name in read_sqlite(world.application, ITEMS)]
+    assert "sqlite:///" in world.env_file.read_text()

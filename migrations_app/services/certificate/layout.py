@@ -133,12 +133,12 @@ def _freeze(content: Mapping[str, Any]) -> Section | None:
     if freeze is None:
         return None
     facts = [
-        (name, say(freeze[key]))
-        for key, name, say in (
-            ("locked_ms", "SQLite's write lock was held for", lambda ms: f"{ms:,.0f} ms"),
-            ("gap_ms", "Between two writes, with the restart", lambda ms: f"{ms:,.0f} ms"),
-            ("rows", "Rows applied meanwhile", lambda count: f"{count:,}"),
-            ("deletes", "Keys deleted meanwhile", lambda count: f"{count:,}"),
+        (name, f"{freeze[key]:,.0f}{unit}")
+        for key, name, unit in (
+            ("locked_ms", "SQLite's write lock was held for", " ms"),
+            ("gap_ms", "Between two writes, with the restart", " ms"),
+            ("rows", "Rows applied meanwhile", ""),
+            ("deletes", "Keys deleted meanwhile", ""),
         )
         if isinstance(freeze[key], int | float)
     ]

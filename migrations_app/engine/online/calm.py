@@ -6,7 +6,7 @@ import time
 
 FEW_ROWS = 200  # that may be waiting when the freeze begins …
 TIMES = 3  # … seen so often in a row
-_SHARE = 0.25  # of the time that a freeze may take: a step as short as this is short enough, however many rows it has
+_SHARE = 0.4  # of the time that a freeze may take: a step as short as this is short enough, however many rows it has
 _PATIENCE = 120.0  # seconds, from the first step on
 
 

@@ -41,7 +41,7 @@ def goes_on(stage: Stage) -> None:
 
 def test_over_a_slow_link_the_crossing_is_right(make_stage: MakeStage, applier_url: str) -> None:
     with SlowWire(parse_target_url(applier_url)) as wire:
-        stage = prepared(make_stage, load=replace(HASTY, busy_timeout_ms=10_000))
+        stage = prepared(make_stage, load=replace(HASTY, busy_timeout_ms=20_000))
         stage.pair = replace(stage.pair, url=wire.url)
         stage.cross()
         stage.application.wait_for(FEW)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from migrations_app.applications import configuration
 from migrations_app.applications.description import ApplicationDescription, PointingValues
+from migrations_app.applications.drivers.saved import save
 from migrations_app.applications.launching import make_launch
 from migrations_app.applications.supervision import write_launch, write_private
 from migrations_app.engine.errors import Refused
@@ -61,8 +62,13 @@ def write_rollback_script(
         files.append(copy)
     text = TEMPLATE.read_text(encoding="utf-8")
     settings = _settings(description, state_dir, fingerprint, final_backup, backup_sha256, run, delta)
-    settings |= {"CROSSING": str(crossing or "")}
-    settings |= {"LAUNCH": str(launch_file), "COPY": str(copy) if len(files) > 1 else ""}
+    settings |= {"CROSSING": str(crossing or ""), "DRIVER": ""}
+    if description.driver.kind != "process":
+        driver_file = path.with_name(f"{path.stem}.driver.json")
+        save(driver_file, description, state_dir)
+        settings["DRIVER"] = str(driver_file)
+        files.append(driver_file)
+    settings |= {"LAUNCH": str(launch_file), "COPY": str(copy) if copy in files else ""}
     lines = "\n".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
     content = text.replace("# @SETTINGS@", lines).replace("# @AFTER_START@", _after_start(description)).encode()
     write_private(path, content)

@@ -19,7 +19,7 @@ from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.replay import replication, target_changes
 from migrations_app.engine.replay.backward import Flowed, Returner
 from migrations_app.engine.replay.replication import GIVEN_BACK, TAKEN_OVER
-from migrations_app.engine.target.target import connect
+from migrations_app.engine.target.target import Cursor, connect
 from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.replay.following import BUSY_MS, follow, target
@@ -167,9 +167,9 @@ def test_changes_that_come_while_others_flow_stay_in_the_queue(
     crossed.run("UPDATE team SET place = 50 WHERE id = 1")
     take = target_changes.take_from_queue
 
-    def late_take(cursor: object) -> int:
+    def late_take(cursor: Cursor) -> int:
         crossed.run("UPDATE team SET place = 51 WHERE id = 1; UPDATE team SET place = 52 WHERE id = 2")
-        return take(cursor)  # type: ignore[arg-type]
+        return take(cursor)
 
     with monkeypatch.context() as patched:
         patched.setattr("migrations_app.engine.replay.backward.take_from_queue", late_take)

@@ -22,6 +22,7 @@ def prepare(admin_url: str, *, role: str, password: str, database: str, createdb
             connection.autocommit = True
             with connection.cursor() as cursor:
                 _role(cursor, role, password, createdb)
+                _applier(cursor, role)
                 _database(cursor, database, role)
     except psycopg2.Error as error:
         reason = (error.diag.message_primary if error.diag else None) or type(error).__name__
@@ -40,6 +41,14 @@ def _role(cursor: Any, role: str, password: str, createdb: bool) -> None:
     cursor.execute(
         sql.SQL("{} ROLE {} {} PASSWORD {}").format(verb, sql.Identifier(role), rights, sql.Literal(password))
     )
+
+
+def _applier(cursor: Any, role: str) -> None:
+    """The right that a live crossing needs. A server of the user's may not let us give it: then that says so itself."""
+    right = "session_replication_role"
+    cursor.execute("SELECT has_parameter_privilege(%s, 'SET WITH GRANT OPTION')", [right])
+    if cursor.fetchone()[0]:
+        cursor.execute(sql.SQL("GRANT SET ON PARAMETER {} TO {}").format(sql.Identifier(right), sql.Identifier(role)))
 
 
 def _database(cursor: Any, database: str, owner: str) -> None:

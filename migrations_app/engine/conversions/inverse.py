@@ -129,7 +129,7 @@ def learn(source: Source, plan: MovePlan, control: Control) -> InverseForms:
     if problems:
         others = ", ".join(f"{each.table}.{each.column}" for each in problems[1:6])
         more = f" The same is so of {others}{' and others' if len(problems) > 6 else ''}." if others else ""
-        raise Refused(CODE, problems[0].message + more, _HINT)
+        raise Refused("ONLINE_NO_INVERSE", problems[0].message + more, _HINT)
     return forms
 
 

@@ -24,7 +24,6 @@ from migrations_app.engine.source.row_keys import row_key_text
 from migrations_app.engine.source.schema import SourceTable
 
 T = TypeVar("T")
-CODE = "NO_WAY_BACK_FOR_VALUE"
 _REPORT_EVERY = 5000  # rows
 
 
@@ -161,7 +160,7 @@ class TableFlow:
         )
         place = f"A value of {self._table.name}.{column}" if column else f"A row of {self._table.name}"
         return Failed(
-            CODE,
+            "NO_WAY_BACK_FOR_VALUE",
             f"{place}, in row {row_key_text(self._changes.key, shown)} of PostgreSQL, can't go back to SQLite: {why}.",
             "Change it on PostgreSQL, and it flows; else the way back without loss has ended.",
         )

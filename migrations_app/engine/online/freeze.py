@@ -108,6 +108,7 @@ class _Freeze:
         self.signal_stop, self._milestone = signal_stop, milestone
         self.moments: dict[str, float] = {}
         self.uses: tuple[sequences.SequenceUse, ...] = ()
+        self.asides = False  # whether constraints stand aside
         self.taken_over = False  # whether PostgreSQL may have been told so
 
     def reached(self, name: str) -> None:
@@ -153,6 +154,7 @@ class _Freeze:
         """What needs PostgreSQL's catalog is asked before the lock."""
         with follower.connection.cursor() as cursor:
             self.uses = sequences.find_sequences(cursor, self.pair.plan, self.pair.plan.target_schema)
+            self.asides = any(not each.standing for each in obstacles.aside(cursor))
         follower.connection.commit()
         follower.prepare()
 
@@ -204,7 +206,8 @@ class _Freeze:
         def before_commit(cursor: Cursor) -> None:
             self.reached("applied")
             sequences.set_at_once(cursor, self.pair.plan, self.uses, given_out)
-            obstacles.put_back(cursor)
+            if self.asides:
+                obstacles.put_back(cursor)
             target_fence.disarm_fence(cursor, self.pair)
             replication.change_phase(cursor, self.pair, frozenset({FOLLOWING}), TAKEN_OVER)
             self.taken_over = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -226,3 +227,60 @@ def test_a_rollback_before_the_cut_over_leaves_postgresql_following(world: World
     write_sqlite(world.application, "INSERT INTO items (name) VALUES ('later')")
     follow_once(world)
     assert "later" in [name for _, name in read_target(world, ITEMS)]
+
+
+def by_hand(world: World, run, *arguments: str, url: str = "") -> subprocess.CompletedProcess[str]:  # type: ignore[no-untyped-def]
+    """rollback.sh as an operator runs it, with none of Causeway's own environment."""
+    script = workplace.run_directory(world.fresh(run)) / "rollback.sh"
+    given = {"TARGET_DATABASE_URL": url} if url else {}
+    return subprocess.run(
+        ["sh", str(script), *arguments],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **given},
+        cwd="/",
+        timeout=120,
+    )
+
+
+def test_rollback_sh_brings_every_row_back_and_refuses_to_lose_one_unasked(world: World) -> None:
+    run = crossed(world, world.plan())
+    world.execute_in_target("INSERT INTO items (name) VALUES ('has not flowed yet')")
+    refused = by_hand(world, run)
+    assert refused.returncode == 2 and "TARGET_DATABASE_URL" in refused.stderr
+    assert "postgresql://" in world.env_file.read_text()
+    dry = by_hand(world, run, "--dry-run", url=world.target)
+    assert dry.returncode == 0 and "would bring every row back" in dry.stdout
+    done = by_hand(world, run, url=world.target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sqlite:///" in world.env_file.read_text()
+    assert "has not flowed yet" in [name for _, name in read_sqlite(world.application, ITEMS)]
+    again = by_hand(world, run, url=world.target)
+    assert again.returncode == 0 and "nothing to do" in again.stdout
+    password = str(world.application.target_url.reveal()).split("@")[0].rsplit(":", 1)[1]
+    folder = workplace.run_directory(world.fresh(run))
+    assert not [path for path in folder.glob("rollback*") if password in path.read_text()]
+
+    write_sqlite(world.application, "INSERT INTO items (name) VALUES ('written since')")
+    assert follow_once(world).direction == "forward"
+    back(world, run)
+    run = world.drive(run)
+    assert run.state == "rolled_back", run.held_reason
+    assert "written since" in [name for _, name in read_target(world, ITEMS)]
+
+
+def test_rollback_sh_opens_the_file_without_postgresql_only_when_told_to_give_rows_up(world: World) -> None:
+    run = crossed(world, world.plan())
+    world.execute_in_target("INSERT INTO items (name) VALUES ('flowed')")
+    follow_once(world)
+    world.execute_in_target("INSERT INTO items (name) VALUES ('given up')")
+    gone = "postgresql://nobody:x@127.0.0.1:1/none"
+    refused = by_hand(world, run, url=gone)
+    assert refused.returncode == 2 and "--give-up-rows" in refused.stderr
+    with pytest.raises(sqlite3.IntegrityError):
+        write_sqlite(world.application, "INSERT INTO items (name) VALUES ('x')")
+    done = by_hand(world, run, "--give-up-rows")
+    assert done.returncode == 0, done.stdout + done.stderr
+    write_sqlite(world.application, "INSERT INTO items (name) VALUES ('it takes writes')")
+    names = [name for _, name in read_sqlite(world.application, ITEMS)]
+    assert "flowed" in names and "given up" not in names

@@ -27,14 +27,25 @@ def end(pair: Pair, configuration: str, *, busy_timeout_ms: int = 5000) -> None:
         raise Failed("IN_DOUBT", decision.why, "A crossing is under way: let it end, or mend it, first.")
     if capture.read_state(pair.source) is not None:
         capture.remove(pair.source, pair.identity, busy_timeout_ms=busy_timeout_ms)
-    _forget(pair)
+    forget_target(pair)
 
 
-def _forget(pair: Pair) -> None:
+def forget_target(pair: Pair) -> None:
+    """PostgreSQL's side alone: queue, fence and state go, rows stay. For a caller who knows that SQLite's is gone.
+
+    Raises Failed IDENTITY_DIFFERS where PostgreSQL keeps another replication, and what connect() raises.
+    """
     connection = connect(pair.url, application_name=application_name("end", 0))
     try:
         with transaction(connection, "removing the fence") as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK}'")
+            record = replication.read(cursor)
+            if record is not None and record.identity != pair.identity:
+                raise Failed(
+                    "IDENTITY_DIFFERS",
+                    "PostgreSQL keeps the state of another replication.",
+                    "Nothing was removed. Check which database and which file belong together.",
+                )
             obstacles.put_back(cursor)
             target_fence.drop_fence(cursor, pair)
         with transaction(connection, "validating what was put back") as cursor:

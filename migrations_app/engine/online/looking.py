@@ -11,10 +11,22 @@ from migrations_app.engine.replay import replication
 from migrations_app.engine.target.target import Cursor, application_name, connect, scalar, transaction
 
 
+_LOOKS = 5  # a freeze that goes on beside us changes SQLite's mode once, or twice when it is given up
+
+
 def look(pair: Pair, configuration: str) -> Facts:
-    """Ask both sides. A side that can't be asked is 'unknown', with the error's code and sentence in `problem`."""
+    """Ask both sides. A side that can't be asked is 'unknown', with the error's code and sentence in `problem`.
+
+    Nothing is locked, so others go on meanwhile: PostgreSQL is asked between two looks at SQLite that show the same
+    mode, and the log's head is that of the second, which no position that was read before can be ahead of.
+    """
     state, sqlite_problem = _sqlite(pair)
-    record, waiting, target_problem = _postgresql(pair)
+    for _ in range(_LOOKS):
+        before = state
+        record, waiting, target_problem = _postgresql(pair)
+        state, sqlite_problem = _sqlite(pair)
+        if (before and before.mode) == (state and state.mode):
+            break
     return combined(
         pair, configuration, state, record, waiting, sqlite_problem=sqlite_problem, target_problem=target_problem
     )

@@ -295,7 +295,7 @@ def test_after_start_is_run(tiny: Tiny, target_url: str) -> None:
     assert (tiny.folder / "maintenance over").exists()
 
 
-@pytest.mark.parametrize("step", ["cp --", "mv --", "configuration ||", 'supervisor "$STATE_DIR" --start'])
+@pytest.mark.parametrize("step", ["cp --", "mv --", "configuration ||", "start_application ||"])
 def test_killed_at_a_step_and_run_again_it_ends_well(tiny: Tiny, target_url: str, step: str) -> None:
     scene = make_scene(tiny, "file", target_url)
     scene.switch()

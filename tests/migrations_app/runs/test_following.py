@@ -143,6 +143,8 @@ def test_a_value_that_cannot_return_ends_the_way_back_and_two_people_give_its_ro
     assert "flows" in names and None not in names
     assert run.facts["delta"]["rows"] == tag.rows
     assert replication_of(world).state == "ended"
+    assert read_target(world, "SELECT to_regclass('causeway.replication')::text") == [(None,)]
+    assert (None,) in read_target(world, "SELECT name FROM items")
     write_sqlite(world.application, "INSERT INTO items (name) VALUES ('it takes writes')")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from migrations_app.engine.capture import capture
 from migrations_app.engine.capture.capture import read_state
 from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.capture.state import state_of
@@ -221,6 +222,33 @@ def test_what_was_applied_leaves_the_log_but_for_the_last_row(pair: Pair, monkey
     assert_equal(pair)
 
 
+def test_the_row_at_the_position_stays_in_the_log_while_newer_ones_come(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forward, "PRUNED_FROM", 10)
+    shorten = capture.prune
+
+    def write_first(*given: Any, **more: Any) -> int:
+        write(pair, "INSERT INTO owner VALUES (200, 'late')")
+        return shorten(*given, **more)
+
+    monkeypatch.setattr(capture, "prune", write_first)
+    write(pair, ";".join(f"INSERT INTO owner VALUES ({n}, 'o{n}')" for n in range(100, 130)))
+    applied = catch_up(pair)
+    state = read_state(pair.source)
+    assert state is not None
+    assert (state.oldest, state.head) == (applied.position, applied.position + 1)
+    catch_up(pair)
+    assert_equal(pair)
+
+
+def test_a_snapshot_that_ends_elsewhere_than_was_said_is_refused(pair: Pair) -> None:
+    write(pair, "INSERT INTO owner VALUES (4, 'Dee')")
+    with open_source(pair.source) as source, Follower(pair) as follower, pytest.raises(EngineError) as error:
+        follower.apply_from(source, follower.lag().head + 1)
+    assert error.value.code == "LOG_WENT_BACK"
+
+
 def test_a_table_whose_key_is_a_unique_index_is_followed_by_it(tmp_path: Path, applier_url: TargetUrl) -> None:
     path = build(
         tmp_path / "a.db",
@@ -257,6 +285,16 @@ def test_sixty_applications_that_do_anything_are_followed_exactly(
             Application(connection, chance).work(chance.randint(1, 300))
         catch_up(pair)
     assert_equal(pair)
+
+
+def test_a_key_that_became_a_real_is_another_key(tmp_path: Path, applier_url: TargetUrl) -> None:
+    """SQLite holds 1 and 1.0 for equal; as text they are two."""
+    script = "CREATE TABLE t (k PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'a'), ('x', 'b'), (2.5, 'c')"
+    pair = follow(build(tmp_path / "a.db", script), applier_url)
+    write(pair, "UPDATE t SET k = 1.0 WHERE k = 1")
+    catch_up(pair)
+    with target(pair) as cursor:
+        assert rows(cursor, "SELECT k FROM public.t ORDER BY v") == [("1.0",), ("x",), ("2.5",)]
 
 
 def test_rows_that_a_choice_leaves_out_stay_out_and_come_when_they_fit(tmp_path: Path, applier_url: TargetUrl) -> None:

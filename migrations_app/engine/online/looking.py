@@ -10,7 +10,6 @@ from migrations_app.engine.online.facts import NONE, UNKNOWN, Facts
 from migrations_app.engine.replay import replication
 from migrations_app.engine.target.target import Cursor, application_name, connect, scalar, transaction
 
-
 _LOOKS = 5  # a freeze that goes on beside us changes SQLite's mode once, or twice when it is given up
 
 

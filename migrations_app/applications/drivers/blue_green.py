@@ -34,11 +34,13 @@ from migrations_app.applications.process_driver import ProcessDriver
 from migrations_app.applications.processes import port_is_open
 from migrations_app.applications.reality import Reality, StopProof, StopResult
 from migrations_app.applications.strangers import describe_process
+from migrations_app.applications.supervision import write_private
 from migrations_app.applications.supervisor import instance_processes
 from migrations_app.engine.errors import EngineError, Failed, Refused
 
 COLOURS: dict[Dialect, str] = {"sqlite": "blue", "postgresql": "green"}
 _FRONT, _REST = "front", "rest"
+WARM = "warm"  # the file that names the instance which waits
 
 
 class BlueGreenDriver(Driver):
@@ -65,11 +67,14 @@ class BlueGreenDriver(Driver):
         self.upstream.check()
 
     def start(self, dialect: Dialect, values: PointingValues | None = None) -> Reality:
-        """Only the instance on that database: the other one has to be stopped. It gets the traffic once it is well."""
+        """Only the instance on that database: the other one has to be stopped, or a warm one that waits.
+
+        It gets the traffic once it is well.
+        """
         refuse_other_configuration(self.description, dialect)
         other = _other(dialect)
         left = self._processes_of(other)
-        if left:
+        if left and self._warm() != other:
             raise Refused(
                 "ALREADY_RUNNING",
                 f"The instance of {self.description.name} on {other} still runs ({len(left)} processes).",
@@ -83,6 +88,7 @@ class BlueGreenDriver(Driver):
                 f"{'; '.join(describe_process(pid) for pid in adopted.unsupervised)}.",
                 "Stop it first.",
             )
+        self._note_cold(dialect)  # from here on it may write
         try:
             if dialect == "postgresql" or not adopted.supervisor_alive:
                 for part in (_FRONT, _REST):
@@ -98,6 +104,8 @@ class BlueGreenDriver(Driver):
         """Raises Failed START_FAILED, and nothing of the new instance is left then."""
         if not self._part(dialect, _FRONT).description.processes:
             return False
+        if not self._processes_of(dialect):
+            self._note_warm(dialect)
         try:
             self._start_part(dialect, _FRONT, values)
             self._refuse_unwell(dialect)
@@ -218,6 +226,24 @@ class BlueGreenDriver(Driver):
         found = {pid for part in (_FRONT, _REST) for pid in instance_processes(self._folder(dialect, part))}
         return found | (instance_processes(self.state_dir) if dialect == "sqlite" else set())
 
+    def _warm(self) -> str:
+        """The instance that was started beside the other one only to answer, and hasn't taken over since; "" for none.
+
+        Noted before it starts: an instance that runs without the note is one that may write.
+        """
+        try:
+            return (self.state_dir / WARM).read_text()
+        except FileNotFoundError:
+            return ""
+
+    def _note_warm(self, dialect: Dialect) -> None:
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self.state_dir / WARM, dialect.encode())
+
+    def _note_cold(self, dialect: Dialect) -> None:
+        if self._warm() == dialect:
+            (self.state_dir / WARM).unlink()
+
     def _start_part(self, dialect: Dialect, part: str, values: PointingValues | None) -> None:
         driver = self._part(dialect, part)
         if not driver.description.processes:
@@ -229,6 +255,7 @@ class BlueGreenDriver(Driver):
     def _stop_slot(self, dialect: Dialect, timeout: float | None) -> StopResult:
         """Workers first: they may need the ones that answer."""
         rest, front = (self._part(dialect, part).stop_supervised(timeout) for part in (_REST, _FRONT))
+        self._note_cold(dialect)
         return StopResult(
             rest.was_running or front.was_running, (), (*rest.killed, *front.killed), rest.seconds + front.seconds
         )

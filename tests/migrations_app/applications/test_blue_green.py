@@ -133,6 +133,29 @@ def test_the_crossing_of_a_warm_pair_leaves_no_request_unanswered(blue: Pair) ->
     assert "start worker" in blue.tiny.events()[-3:]
 
 
+def test_blue_starts_again_beside_a_warm_green_when_the_freeze_was_given_up(blue: Pair) -> None:
+    driver = blue.driver()
+    driver.warm("postgresql", blue.values)
+    driver.signal_stop("sqlite")
+    driver.stop(only="sqlite")
+    assert driver.start("sqlite", blue.values).state == "running"
+    assert driver.traffic() == blue.front() == "sqlite"
+    assert processes.port_is_open("127.0.0.1", blue.green_port)  # it waits for the next attempt
+    driver.cool("postgresql")
+
+
+def test_a_green_that_has_taken_over_is_no_longer_one_that_waits(blue: Pair) -> None:
+    driver = blue.driver()
+    driver.warm("postgresql", blue.values)
+    driver.stop(only="sqlite")
+    driver.point("postgresql", blue.values)
+    driver.start("postgresql", blue.values)
+    driver.point("sqlite", blue.values)
+    with pytest.raises(Refused) as error:
+        driver.start("sqlite", blue.values)
+    assert error.value.code == "ALREADY_RUNNING" and blue.front() == "postgresql"
+
+
 def test_the_way_back_is_the_mirror(blue: Pair) -> None:
     driver = blue.driver()
     driver.stop()

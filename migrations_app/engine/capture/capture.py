@@ -11,6 +11,7 @@ from pathlib import Path
 from migrations_app.engine.capture.capture_sql import log_sql
 from migrations_app.engine.capture.fence import arm, restore_triggers
 from migrations_app.engine.capture.own_trial import compile_writes, unfit
+from migrations_app.engine.capture.parent_keys import check_parent_keys
 from migrations_app.engine.capture.stable_keys import captured_tables, stable_key
 from migrations_app.engine.capture.state import (
     FORMAT,
@@ -51,7 +52,7 @@ def install(path: Path, plan: MovePlan, *, busy_timeout_ms: int, control: Contro
 
     One short write transaction. Where capture of the same tables is installed already, nothing is done.
     Raises Refused SCHEMA_CHANGED, CAPTURE_DIFFERS, ONLINE_NAME_TAKEN, ONLINE_NO_KEY, ONLINE_UNIQUE_UNSEEN,
-    ONLINE_NEEDS_APPLICATION, LOCKED; Failed CAPTURE_LOST, SOURCE_SCHEMA_CHANGED; Cancelled.
+    ONLINE_NEEDS_APPLICATION, ONLINE_FOREIGN_KEY, LOCKED; Failed CAPTURE_LOST, SOURCE_SCHEMA_CHANGED; Cancelled.
     """
     (control or Control()).checkpoint()
     with write_transaction(path, busy_timeout_ms, "installing capture") as connection:
@@ -120,8 +121,11 @@ def remove(path: Path, identity: str, *, busy_timeout_ms: int) -> None:
 
 
 def _tables(schema: SourceSchema, plan: MovePlan) -> tuple[CapturedTable, ...]:
-    captured = captured_tables(schema.tables, plan)
-    return tuple(CapturedTable(number, t.name, stable_key(t)) for number, t in enumerate(captured, 1))
+    found = []
+    for number, table in enumerate(captured_tables(schema.tables, plan), 1):
+        found.append(CapturedTable(number, table.name, stable_key(table)))
+        check_parent_keys(schema, table, found[-1].key)
+    return tuple(found)
 
 
 def _check_same(state: CaptureState, plan: MovePlan, tables: tuple[CapturedTable, ...]) -> None:

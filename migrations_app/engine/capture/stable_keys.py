@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from migrations_app.engine.capture.own_trial import trial
+from migrations_app.engine.capture.parent_keys import check_parent_keys
 from migrations_app.engine.capture.trigger_risks import rewrites_own_row
 from migrations_app.engine.capture.unique_lookups import lookups
 from migrations_app.engine.errors import Refused
@@ -68,6 +69,7 @@ def _of_table(source: Source, table: SourceTable, plan: MovePlan) -> Iterator[Fi
     try:
         key = stable_key(table)
         lookups(table, key)
+        check_parent_keys(source.schema, table, key)
     except Refused as refused:
         yield _refused(refused, table.name)
         return

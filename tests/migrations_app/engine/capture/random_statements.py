@@ -193,7 +193,9 @@ def _expressions(draw: st.DrawFn) -> str:
 @st.composite
 def statements(draw: st.DrawFn, table: str) -> str:
     """One statement that writes to the table, or tries to."""
-    return draw(st.one_of(_inserts(table), _inserts(table), _updates(table), _updates(table), _deletes(table)))
+    returning = draw(st.sampled_from(("", "", "", " RETURNING *", " RETURNING c1, rowid")))
+    written = draw(st.one_of(_inserts(table), _inserts(table), _updates(table), _updates(table), _deletes(table)))
+    return written + returning
 
 
 @st.composite
@@ -237,7 +239,8 @@ def _conditions(draw: st.DrawFn) -> str:
 
 @st.composite
 def _updates(draw: st.DrawFn, table: str) -> str:
-    columns = draw(st.lists(st.sampled_from((*COLUMNS, "id", "rowid")), min_size=1, max_size=2, unique=True))
+    names = (*COLUMNS, "id", "rowid", "oid")
+    columns = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
     sets = ", ".join(f"{column} = {draw(_expressions())}" for column in columns)
     return f"UPDATE{draw(st.sampled_from(CONFLICTS))} {quote(table)} SET {sets}{draw(_conditions())}"
 

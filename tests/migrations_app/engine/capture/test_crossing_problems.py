@@ -142,6 +142,26 @@ def test_a_foreign_key_that_sqlite_only_notices_beside_a_trigger_is_refused(tmp_
             connection.execute("INSERT INTO p(code) VALUES (2)")
 
 
+@pytest.mark.parametrize(("parent", "child"), [("TEXT", "REAL"), ("VARCHAR(9)", "INTEGER"), ("", "NUMERIC")])
+def test_a_key_that_a_foreign_key_compares_as_another_type_is_refused(tmp_path: Path, parent: str, child: str) -> None:
+    sql = f"CREATE TABLE p(k {parent} PRIMARY KEY); CREATE TABLE c(id INTEGER PRIMARY KEY, k {child} REFERENCES P)"
+    assert _codes(tmp_path, f"{sql}; CREATE INDEX i ON c(k)") == [("ONLINE_FOREIGN_KEY", "p", "")]
+    with opened(tmp_path / "app.sqlite") as connection:  # why: what a trigger is told then
+        connection.executescript("PRAGMA foreign_keys=ON; CREATE TABLE told(k); INSERT INTO p VALUES ('01.0')")
+        connection.execute("CREATE TRIGGER like_capture AFTER DELETE ON p BEGIN INSERT INTO told VALUES (OLD.k); END")
+        connection.execute("DELETE FROM p")
+        assert connection.execute("SELECT k FROM told").fetchone() != ("01.0",)
+
+
+def test_a_key_that_its_foreign_keys_compare_as_it_is_is_fine(tmp_path: Path) -> None:
+    sql = (
+        "CREATE TABLE p(k TEXT PRIMARY KEY); CREATE TABLE q(id INTEGER PRIMARY KEY, u TEXT UNIQUE);"
+        "CREATE TABLE c(id INTEGER PRIMARY KEY, a VARCHAR(3) REFERENCES p, b TEXT REFERENCES q(id), d REFERENCES p,"
+        " e REAL REFERENCES q(u))"
+    )
+    assert _codes(tmp_path, sql) == []
+
+
 def test_installing_refuses_what_nobody_asked_about_before(tmp_path: Path) -> None:
     file = make_file(tmp_path / "app.sqlite", "CREATE TABLE t(a, b)")
     with open_source(file) as source:

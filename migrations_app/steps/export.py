@@ -7,13 +7,18 @@ from typing import Any
 
 from migrations_app.engine.errors import Refused
 from migrations_app.engine.export.export import ExportResult, export_source
-from migrations_app.engine.plan import Finding
+from migrations_app.engine.plan import MODE_EXISTING, Finding, MovePlan
 from migrations_app.engine.planning.planning import check_plan_with_profile
 from migrations_app.engine.profile.profile import Profile
 from migrations_app.engine.source.fingerprint import Fingerprint, fingerprint
 from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.source.sqlite_source import Source
 from migrations_app.engine.source.still import open_still
+from migrations_app.engine.target.outage import through_outages
+from migrations_app.engine.target.target import application_name, connect, transaction
+from migrations_app.engine.target.target_catalog import read_schema
+from migrations_app.engine.target.target_schema import TargetSchema
+from migrations_app.engine.target.target_url import TargetUrl
 from migrations_app.models.states import OnLapse, Phase
 from migrations_app.steps import workplace
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
@@ -44,10 +49,27 @@ def _profile_of(context: StepContext, source: Source) -> Profile:
             "The source's schema is not the one that the plan was made for.",
             "Roll back, make a new revision of the plan, rehearse it, and have it approved.",
         )
-    misfits, profile = check_plan_with_profile(plan, source, context.control)
+    misfits, profile = check_plan_with_profile(plan, source, context.control, _target_schema(context, plan))
     if misfits:
         raise _refusal(misfits)
     return profile
+
+
+def _target_schema(context: StepContext, plan: MovePlan) -> TargetSchema | None:
+    """In mode existing, as the application has made it: its foreign keys are tried on the rows before they travel."""
+    if plan.mode != MODE_EXISTING:
+        return None
+    url = workplace.target_url_of(context.run)
+    return through_outages(lambda: _read_schema(url, plan.target_schema), url, context.control)
+
+
+def _read_schema(url: TargetUrl, name: str) -> TargetSchema:
+    connection = connect(url, application_name=application_name("keys", 0))
+    try:
+        with transaction(connection, "reading the target's keys") as cursor:
+            return read_schema(cursor, name, count_rows=False)
+    finally:
+        connection.close()
 
 
 def _refusal(misfits: Sequence[Finding]) -> Refused:

@@ -14,6 +14,7 @@ from migrations_app.engine.source.schema import SourceForeignKey, SourceTable
 from migrations_app.engine.source.sqlite_ddl import fold
 from migrations_app.engine.source.sqlite_source import Source, quote_name
 
+_KEYS = 100  # of orphans, kept for those who look for them
 _ACTIONS = frozenset({"CASCADE", "RESTRICT", "SET NULL", "SET DEFAULT"})
 
 
@@ -145,14 +146,18 @@ def _decide(
 
 @dataclass(frozen=True)
 class Orphans:
-    """Rows that will be moved, and whose parent won't: how many, and the key of the first.
+    """Rows that will be moved, and whose parent won't: how many, and the keys of the first of them.
 
     thinned: rows of the parent's table are left out by choice, so that their children are among these.
     """
 
     count: int
-    first: str
+    keys: tuple[str, ...] = ()
     thinned: bool = False
+
+    @property
+    def first(self) -> str:
+        return self.keys[0] if self.keys else ""
 
     def whose(self, parent: SourceTable) -> str:
         """What they refer to, in words."""
@@ -184,11 +189,13 @@ def count_orphans(
         f" ON {joins}{left_out.kept(parent, 'p')}"
         f" WHERE {complete} AND p.{quote_name(parents[0])} IS NULL{left_out.kept(child, 'c')}"
     )
-    count, first = 0, ""
+    count = 0
+    keys: list[str] = []
     for row in source.query(query):
         count += 1
-        first = first or (row_key_text(names, row) if names else "")
-    return Orphans(count, first, left_out.any_of(parent))
+        if names and len(keys) < _KEYS:
+            keys.append(row_key_text(names, row))
+    return Orphans(count, tuple(keys), left_out.any_of(parent))
 
 
 def _binary(child: SourceTable, parent: SourceTable, here: str, there: str) -> str:

@@ -19,6 +19,7 @@ from migrations_app.engine.planning.findings import REFUSE, Decisions
 from migrations_app.engine.planning.plan_create import Drafted, plan_create
 from migrations_app.engine.planning.plan_existing import plan_existing
 from migrations_app.engine.planning.plan_existing_rules import RowRules
+from migrations_app.engine.planning.plan_orphans import new_orphans
 from migrations_app.engine.profile.profile import Candidate, Profile, TableProfile, profile_source
 from migrations_app.engine.source.sqlite_ddl import fold
 from migrations_app.engine.source.sqlite_source import Source
@@ -151,7 +152,8 @@ def _check_encrypted(source: Source, encrypted: Sequence[EncryptedColumn]) -> No
 
 
 def check_plan(plan: MovePlan, source: Source, control: Control | None = None) -> tuple[Finding, ...]:
-    """What no longer fits a signed plan: a changed schema, values that came since and don't fit their columns.
+    """What no longer fits a signed plan: a changed schema, values that came since and don't fit their columns, rows
+    that lost their parent.
 
     An empty tuple means that the plan still holds. Each finding has severity 'refuse'.
     """
@@ -159,9 +161,12 @@ def check_plan(plan: MovePlan, source: Source, control: Control | None = None) -
 
 
 def check_plan_with_profile(
-    plan: MovePlan, source: Source, control: Control | None = None
+    plan: MovePlan, source: Source, control: Control | None = None, target: TargetSchema | None = None
 ) -> tuple[tuple[Finding, ...], Profile]:
-    """Like check_plan(), and the profile of the loaded tables. It is empty where the schema has changed."""
+    """Like check_plan(), and the profile of the loaded tables. It is empty where the schema has changed.
+
+    target: in mode existing, as it stands: its foreign keys are tried on the rows too.
+    """
     control = control or Control()
     if source.schema.digest != plan.schema_digest:
         message = "The source's schema has changed since the plan was made."
@@ -173,7 +178,8 @@ def check_plan_with_profile(
         for column in table.loaded_columns
     }
     profile = profile_source(source, [table.name for table in moved], candidates, control)
-    return tuple(finding for table in moved for finding in _misfits(table, profile.table(table.name))), profile
+    misfits = [finding for table in moved for finding in _misfits(table, profile.table(table.name))]
+    return (*misfits, *new_orphans(source, plan, control, target)), profile
 
 
 def _misfits(table: TablePlan, profile: TableProfile) -> list[Finding]:

@@ -20,8 +20,11 @@ class Fact:
 
 @dataclass(frozen=True)
 class Recovery:
+    """settled: both sides are as they should be."""
+
     label: str
     sentence: str
+    settled: bool
 
 
 def facts_of(reality: Mapping[str, Any]) -> list[Fact]:
@@ -99,8 +102,9 @@ _POSTGRESQL_SIDE = {
     "unknown": ("not known", "PostgreSQL can't be asked"),
 }
 # What recovery would do, by the word of the engine's table (engine/online/decisions.py); else it mends by itself.
+_SETTLED = "Recovery has nothing to do."
 _RECOVERY = {
-    **dict.fromkeys(("nothing", "copy", "follow", "flow_back"), "Recovery has nothing to do."),
+    **dict.fromkeys(("nothing", "copy", "follow", "flow_back"), _SETTLED),
     **dict.fromkeys(("wait", "ask"), "Recovery does nothing: a person decides."),
 }
 
@@ -134,7 +138,7 @@ def recovery_of(crossing: Any) -> Recovery | None:
     if not isinstance(crossing, Mapping) or not crossing.get("sentence"):
         return None
     label = _RECOVERY.get(str(crossing.get("action")), "Recovery would go on:")
-    return Recovery(label, str(crossing["sentence"]))
+    return Recovery(label, str(crossing["sentence"]), label == _SETTLED)
 
 
 def _side(name: str, words: Mapping[str, tuple[str, str]], state: Any) -> Fact:

@@ -29,8 +29,8 @@ from migrations_app.services.permissions import Offer
 from migrations_app.views import endpoint_times, strip
 from migrations_app.views.common import page, polled_run, render_page, run_frame, visible_run
 from migrations_app.views.next_run import NextRun, next_run_of
-from migrations_app.views.reality import Fact, facts_of, recovery_of
-from migrations_app.views.replication import crossing_of, flow_of, replication_of, window_of
+from migrations_app.views.reality import Fact, Recovery, facts_of, recovery_of
+from migrations_app.views.replication import Window, crossing_of, flow_of, replication_of, window_of
 from migrations_app.views.timetable import tasks_by_phase
 
 POLL_SECONDS = 2
@@ -105,6 +105,7 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
     speed = tables["speed"]
     pace = pace_of(run, steps, now, expected_left=speed.seconds_left if speed else None)
     replication = crossing_of(run)
+    window = window_of(replication) if replication is not None else None
     return {
         **run_frame(run, "run"),
         "etag": _etag(request, run),
@@ -128,9 +129,9 @@ def live_context(request: HttpRequest, run: MigrationRun) -> dict[str, Any]:
         "alone": uncountersigned().filter(run=run).first(),
         "gate": _open_gate(run, request.user),
         "reality": (reality := _reality(run)),
-        "recovery": recovery_of(run.reality.get("crossing")) if reality else None,
+        "recovery": _recovery(run, window) if reality else None,
         "flow": flow_of(replication, now) if replication is not None else None,
-        "window": window_of(replication) if replication is not None else None,
+        "window": window,
         "picture": strip.draw(
             overview.timeline(run), now=now, limit=limit, finished=run.is_finished, begin=run.started_at
         ),
@@ -149,6 +150,13 @@ def _reality(run: MigrationRun) -> list[Fact]:
     if run.finished_at is not None and (run.reality_at is None or run.reality_at < run.finished_at):
         return []
     return [] if run.is_finished and run.kind == RunKind.REHEARSAL else facts_of(run.reality)
+
+
+def _recovery(run: MigrationRun, window: Window | None) -> Recovery | None:
+    """What recovery would do; not that all is well where the way back has ended: the sides alone don't know that."""
+    found = recovery_of(run.reality.get("crossing"))
+    ended = window is not None and not window.open and run.switched_at is not None
+    return None if found is not None and found.settled and ended else found
 
 
 def cached_price(run: MigrationRun) -> price.PriceTag:

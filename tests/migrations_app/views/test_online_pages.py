@@ -121,12 +121,13 @@ def test_a_way_back_that_has_ended_says_why_and_what_it_costs_now(
     costs = _tag(rows=214, people=2, flows_back=False, sentence="214 rows can't flow back.")
     monkeypatch.setattr("migrations_app.services.price.price_of", lambda run: costs)
     why = "The way back has ended: leave_requests.approved_at has microseconds."
-    make.replicating(switched, back=True, state="paused", direction="none", window_open=False, window_reason=why)
+    row = make.replicating(switched, back=True, state="paused", direction="none", window_open=False, window_reason=why)
+    make.reality(switched, dialect="postgresql", crossing=row.facts)  # by the sides alone all is well
     page = _page(as_(who.viewer), switched)
     text = _words(page)
     assert "You can still go back, but 214 rows leave the application." in text
     assert 'class="tone-alarm">no' in page and why in text
-    assert "Nothing flows back any more" in text
+    assert "Nothing flows back any more" in text and "Recovery has nothing to do" not in text
 
 
 def test_what_is_true_stands_above_every_button_while_a_step_is_in_doubt(

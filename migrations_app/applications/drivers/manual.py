@@ -33,7 +33,7 @@ class ManualDriver(Driver):
 
     @property
     def online_problem(self) -> str:
-        return "it is stopped and started by a person: from the freeze on its writes would fail until that is done"
+        return "It is stopped and started by a person: from the freeze on its writes would fail until that is done."
 
     def check(self) -> None:
         """Raises Refused POINTING_NEEDS_FILE."""

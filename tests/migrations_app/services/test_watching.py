@@ -17,9 +17,8 @@ from migrations_app.services.execution import claim_step
 from migrations_app.services.recording import record_result
 from migrations_app.services.runs import start_run
 from migrations_app.services.transitions import change_run
-from migrations_app.steps import checks
 from migrations_app.steps.base import AlertsSeen, StepResult
-from migrations_app.steps.checks import Soak
+from migrations_app.steps.checks import Soak, soak
 from monitoring_app.models import Alert, Marker, Round, Series, Silence, Target
 from monitoring_app.services import targets
 from tests import factories as make
@@ -158,8 +157,8 @@ class _Context:
 
 @pytest.fixture
 def green(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "check_endpoints", lambda *unheard: ())
-    monkeypatch.setattr(checks.workplace, "description_of", lambda run: None)
+    monkeypatch.setattr(soak, "check_endpoints", lambda *unheard: ())
+    monkeypatch.setattr(soak.workplace, "description_of", lambda run: None)
 
 
 def sample(context: _Context, *critical: str, watched: bool = True) -> StepResult:

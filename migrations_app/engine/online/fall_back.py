@@ -9,15 +9,18 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import psycopg2
 
 from migrations_app.engine.capture.pair import Pair
+from migrations_app.engine.capture.writing import open_for_writing
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.inverse import InverseForms
 from migrations_app.engine.errors import EngineError, Failed
 from migrations_app.engine.load.existing import loaded_tables
+from migrations_app.engine.load.sequences import find_sequences
 from migrations_app.engine.online.calm import Calm
 from migrations_app.engine.online.facts import GIVEN_BACK, TAKEN_OVER
 from migrations_app.engine.online.freeze import SHARE
@@ -33,6 +36,7 @@ from migrations_app.engine.target.target import (
     application_name,
     connect,
     database_failed,
+    transaction,
 )
 
 _ATTEMPTS = 60
@@ -106,15 +110,19 @@ class _FallBack:
         self._milestone(name)
 
     def run(self) -> FellBack:
-        connection = connect(self.pair.url, application_name=application_name("fall-back", 0))
-        try:
-            with self.returner:
-                rounds = self._flow_down()
-                self.reached("flowed")
-                flowed, locked, attempts = self._locked(connection)
-            lift(self.pair, connection, busy_timeout_ms=self.busy_timeout_ms)
-        finally:
-            connection.close()
+        """Whatever can be opened or looked up before the locks is."""
+        with ExitStack() as opened:
+            connection = connect(self.pair.url, application_name=application_name("fall-back", 0))
+            opened.callback(connection.close)
+            with transaction(connection, "looking at the sequences") as cursor:
+                uses = find_sequences(cursor, self.pair.plan, self.pair.plan.target_schema)
+            file = open_for_writing(self.pair.source, self.busy_timeout_ms)
+            opened.callback(file.close)
+            opened.enter_context(self.returner)
+            rounds = self._flow_down()
+            self.reached("flowed")
+            flowed, locked, attempts = self._locked(connection)
+            lift(self.pair, file, connection, uses, busy_timeout_ms=self.busy_timeout_ms)
         self.reached("lifted")
         return FellBack(flowed.rows, flowed.deletes, round(locked * 1000, 1), attempts, rounds, self.moments)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from migrations_app.engine.capture import fence
@@ -16,6 +16,7 @@ from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.capture.state import CaptureState, state_of
 from migrations_app.engine.capture.writing import open_for_writing
 from migrations_app.engine.errors import Failed
+from migrations_app.engine.load.sequences import SequenceUse
 from migrations_app.engine.online import ending
 from migrations_app.engine.online.decisions import (
     ASK,
@@ -112,16 +113,21 @@ class _Sides:
 def _both_sides(pair: Pair, configuration: str, busy_timeout_ms: int) -> Iterator[_Sides]:
     connection = connect(pair.url, application_name=application_name("mend", 0))
     try:
-        with _held(pair, configuration, connection, busy_timeout_ms) as sides:
-            yield sides
+        file = open_for_writing(pair.source, busy_timeout_ms)
+        try:
+            with _held(pair, configuration, file, connection, busy_timeout_ms) as sides:
+                yield sides
+        finally:
+            file.close()
     finally:
         connection.close()
 
 
 @contextmanager
-def _held(pair: Pair, configuration: str, connection: Connection, busy_timeout_ms: int) -> Iterator[_Sides]:
+def _held(
+    pair: Pair, configuration: str, file: sqlite3.Connection, connection: Connection, busy_timeout_ms: int
+) -> Iterator[_Sides]:
     """SQLite's write lock, given back in the end with all that wasn't committed."""
-    file = open_for_writing(pair.source, busy_timeout_ms)
     try:
         lock_for_writing(file, pair.source, time.monotonic() + busy_timeout_ms / 1000)
         yield _Sides(pair, file, connection, configuration)
@@ -130,19 +136,25 @@ def _held(pair: Pair, configuration: str, connection: Connection, busy_timeout_m
     finally:
         if file.in_transaction:
             file.execute("ROLLBACK")
-        file.close()
 
 
-def lift(pair: Pair, connection: Connection, *, busy_timeout_ms: int) -> None:
-    """The last step of a fall-back on the engine's side, on a connection that is open already: SQLite opens again.
+def lift(
+    pair: Pair,
+    file: sqlite3.Connection,
+    connection: Connection,
+    uses: Sequence[SequenceUse],
+    *,
+    busy_timeout_ms: int,
+) -> None:
+    """The last step of a fall-back on the engine's side, with what is open and known already: SQLite opens again.
 
     Raises Failed IN_DOUBT where the facts aren't those of a fall-back whose PostgreSQL is closed.
     """
-    with _held(pair, POSTGRESQL, connection, busy_timeout_ms) as sides:
+    with _held(pair, POSTGRESQL, file, connection, busy_timeout_ms) as sides:
         decision = decide(sides.facts)
         if decision.action != LIFT_FENCE:
             raise _in_doubt(decision)
-        _lift(sides)
+        _lift(sides, uses)
 
 
 def _follow(sides: _Sides) -> None:
@@ -152,13 +164,13 @@ def _follow(sides: _Sides) -> None:
         replication.change_phase(cursor, sides.pair, frozenset({TAKEN_OVER, GIVEN_BACK}), FOLLOWING)
 
 
-def _lift(sides: _Sides) -> None:
+def _lift(sides: _Sides, uses: Sequence[SequenceUse] | None = None) -> None:
     """From the commit on SQLite takes writes, and gives out no number that PostgreSQL gave out."""
     if sides.state is None:
         raise Failed("IN_DOUBT", "The SQLite file keeps nothing of the crossing any more.", "Look at both sides.")
     with transaction(sides.connection, "reading the numbers given out") as cursor:
         fence.lift_fence(sides.file, sides.state)
-        raise_given_ids(sides.file, cursor, sides.pair.plan)
+        raise_given_ids(sides.file, cursor, sides.pair.plan, uses)
     sides.file.execute("COMMIT")
 
 

@@ -16,7 +16,7 @@ from controlplane.embedded import EmbeddedPostgres
 from migrations_app.engine.target.target_url import parse_target_url
 
 MakeStage = Callable[..., Stage]
-QUICK = Load(threads=3, per_second=250, busy_timeout_ms=5000, accounts=60)
+QUICK = Load(threads=3, per_second=200, busy_timeout_ms=10_000, accounts=60)
 
 
 @pytest.fixture

@@ -83,8 +83,8 @@ def test_after_a_fall_back_sqlite_holds_every_cell_that_postgresql_held(make_sta
 
 
 def test_many_tables_and_many_writers_cross_too(make_stage: MakeStage) -> None:
-    load = Load(threads=8, per_second=400, busy_timeout_ms=5000, accounts=60)
-    stage = make_stage(load=load, more_tables=60)
+    load = Load(threads=8, per_second=200, busy_timeout_ms=10_000, accounts=60)
+    stage = make_stage(load=load, more_tables=40)
     stage.application.wait_for(FEW)
     stage.prepare()
     stage.cross()

@@ -334,7 +334,7 @@ def test_only_ops_and_superusers_change_a_section(as_: SignIn, section: str, rol
     lists = {"processes": "processes", "pointing": "keys", "health": "endpoints", "encrypted": "encrypted_columns"}
     if section in lists:
         typed |= {f"{lists[section]}-TOTAL_FORMS": "0", f"{lists[section]}-INITIAL_FORMS": "0"}
-    typed |= {"source_path": "/srv/other.db", "busy_timeout_ms": 1, "mechanism": "environment"}
+    typed |= {"source_path": "/srv/other.db", "busy_timeout_ms": 1, "mechanism": "environment", "kind": "manual"}
     typed |= {"sslmode": "prefer", "target_schema": "other", "schema_mode": "create", "environment": "A=1"}
     answer = client.post(reverse("application_change", args=["yukyu", section]), typed)
     assert answer.status_code in (400, 403)

@@ -55,6 +55,8 @@ class FileTable:
         self._keeps = bool(self._rowid or self._kept_columns or self._loose)
         self._next_rowid = self._highest_rowid() + 1 if self._rowid else 0
         self._made = False
+        self._conditions: dict[tuple[tuple[bool, ...], bool], str] = {}
+        self._reading = f"SELECT {', '.join(self._parts(self._columns))} FROM {self._name} WHERE "
 
     def _highest_rowid(self) -> int:
         found = self._file.execute(f"SELECT max({self._rowid}) FROM {self._name}").fetchone()[0]
@@ -63,17 +65,24 @@ class FileTable:
     # Keys: the first comparison finds the row by its index, the others say whether it is the very same key.
 
     def _same(self, key: Row, *, kept: bool = False) -> str:
+        """The same text again for the same kind of key: SQLite's statements are then prepared once."""
+        odd = tuple(isinstance(cell, InvalidText) for cell in key)
+        found = self._conditions.get((odd, kept))
+        if found is None:
+            found = self._conditions[odd, kept] = self._condition(odd, kept)
+        return found
+
+    def _condition(self, odd: tuple[bool, ...], kept: bool) -> str:
         parts = []
-        for number, (name, cell) in enumerate(zip(self._key, key, strict=True), start=1):
-            value = f"CAST(?{number} AS TEXT)" if isinstance(cell, InvalidText) else f"?{number}"
+        for number, (name, is_odd) in enumerate(zip(self._key, odd, strict=True), start=1):
+            value = f"CAST(?{number} AS TEXT)" if is_odd else f"?{number}"
             own = f"k{number}" if kept else name
             parts.append(f"{own} = {value} AND {own} COLLATE BINARY = {value} AND typeof({own}) = typeof({value})")
         return " AND ".join(parts)
 
     def read(self, key: Row) -> Row | None:
         """The cells of the columns that travel; None where there is no such row."""
-        sql = f"SELECT {', '.join(self._parts(self._columns))} FROM {self._name} WHERE {self._same(key)}"
-        found = self._file.execute(sql, _bound(key)).fetchone()
+        found = self._file.execute(self._reading + self._same(key), _bound(key)).fetchone()
         return None if found is None else self._narrow(found)
 
     def take_away(self, key: Row) -> None:

@@ -46,7 +46,8 @@ def crossed(applier_url: TargetUrl, tmp_path: Path, request: pytest.FixtureReque
 @contextmanager
 def transfers(pair: Pair) -> Iterator[list[str]]:
     """An application that moves amounts between accounts; gives the ids of the entries that were acknowledged."""
-    done, stop = [], threading.Event()
+    done: list[str] = []
+    stop = threading.Event()
 
     def work() -> None:
         chance = random.Random(1)

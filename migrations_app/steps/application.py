@@ -9,7 +9,7 @@ from migrations_app.applications import configuration
 from migrations_app.applications.commands import run_command
 from migrations_app.applications.description import ApplicationDescription, CommandSpec, Dialect
 from migrations_app.applications.drivers.interface import PersonNeeded
-from migrations_app.applications.endpoints import EndpointResult, check_endpoints
+from migrations_app.applications.endpoints import EndpointResult, check_endpoints, counted_around
 from migrations_app.applications.identity import prove_identity
 from migrations_app.engine.back import change_queue
 from migrations_app.engine.capture.capture import read_state
@@ -79,12 +79,15 @@ def prove_application(context: StepContext, dialect: Dialect) -> dict[str, Any]:
 def _green(
     context: StepContext, description: ApplicationDescription, dialect: Dialect
 ) -> tuple[tuple[EndpointResult, ...], dict[str, int]]:
-    """A live application may write between the count and the answer: what only differs in length is asked again."""
+    """A live application writes between the count and the answer: what only differs in length is counted again, and
+    asked again where that doesn't explain it."""
     where = workplace.target_url_of(context.run) if dialect == "postgresql" else workplace.source_of(context.run)
     plan = workplace.move_plan(context.run.plan)
     for _ in range(_LOOKS):
         counts = count_rows(plan, where)
         results = check_endpoints(description, dialect, counts)
+        if any(result.code == "ENDPOINT_LENGTH" for result in results):
+            results = counted_around(description, results, counts, count_rows(plan, where))
         if {result.code for result in results if not result.passed} != {"ENDPOINT_LENGTH"}:
             break
     return results, counts

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from migrations_app.applications.description import ApplicationDescription, EndpointCheck
-from migrations_app.applications.endpoints import check_endpoint, check_endpoints, percentile
+from migrations_app.applications.endpoints import check_endpoint, check_endpoints, counted_around, percentile
 from migrations_app.engine.errors import Refused
 from tests.migrations_app.applications.conftest import Tiny
 
@@ -44,6 +44,19 @@ def test_while_users_write_an_array_is_read_to_its_end_and_its_length_not_compar
     health, items = check_endpoints(running, "sqlite", None)
     assert health.passed and items.passed and items.length == 7
     assert check_endpoints(running, "postgresql", None)[0].code == "ENDPOINT_FIELD"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "passed"),
+    [(6, 8, True), (8, 6, True), (7, 9, True), (8, 9, False), (6, 6, False)],
+)
+def test_while_users_write_an_array_is_as_long_as_its_table_was_around_the_answer(
+    running: ApplicationDescription, before: int, after: int, passed: bool
+) -> None:
+    results = check_endpoints(running, "postgresql", {"items": before})
+    health, items = counted_around(running, results, {"items": before}, {"items": after})
+    assert items.passed == passed and bool(items.problem) != passed
+    assert health.code == "ENDPOINT_FIELD", "no other fault is forgiven"
 
 
 @pytest.mark.parametrize(

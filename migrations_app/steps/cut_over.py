@@ -32,7 +32,7 @@ from migrations_app.models import MigrationRun
 from migrations_app.models.states import OnLapse, Phase, RunKind
 from migrations_app.steps import workplace
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
-from migrations_app.steps.crossing import Moments, mended, pair_of, point, silent, word_of
+from migrations_app.steps.crossing import Moments, forms_of, mended, pair_of, point, silent, word_of
 
 _FREEZES = 3  # one that was given up cost the application's writers nothing but a wait
 _BETWEEN = 3.0  # seconds between two
@@ -188,6 +188,7 @@ def _freeze(context: StepContext, pair: Pair, driver: Driver, moments: Moments) 
                 signal_stop=signal_stop,
                 milestone=silent,
                 control=context.control,
+                forms=forms_of(run),  # what couldn't come back doesn't go
             )
         except EngineError as error:
             if mended(pair, run).live != "sqlite":

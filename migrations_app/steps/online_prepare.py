@@ -16,7 +16,7 @@ from migrations_app.models import MigrationRun, RunStep
 from migrations_app.models.states import OnLapse, Phase, StepState
 from migrations_app.steps import workplace
 from migrations_app.steps.base import MadeFile, Step, StepContext, StepResult
-from migrations_app.steps.crossing import follows, pair_of
+from migrations_app.steps.crossing import follows, forms_of, pair_of
 from migrations_app.steps.move import load_made, what_differs
 
 _CLOSE = 200  # rows of lag under which the freeze's last apply is short
@@ -209,6 +209,7 @@ class FullCheck(Step):
             environment=workplace.key_environment(context.run.application),
             control=context.control,
             folder=workplace.reading_directory(context.run),
+            forms=forms_of(context.run),
         )
         evidence: dict[str, Any] = {**check.verify.to_document(), "position": check.position}
         if not check.verify.equal:

@@ -13,7 +13,9 @@ from migrations_app.engine.verify.compare import VerifyResult, verify
 from tests.migrations_app.engine.replay.following import catch_up, follow, target
 
 
-def test_sequences_wait_for_the_freeze_and_only_while_postgresql_follows(tmp_path: Path, applier_url: TargetUrl) -> None:
+def test_sequences_wait_for_the_freeze_and_only_while_postgresql_follows(
+    tmp_path: Path, applier_url: TargetUrl
+) -> None:
     path = tmp_path / "live.sqlite"
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("PRAGMA journal_mode=WAL")
@@ -35,5 +37,5 @@ def test_sequences_wait_for_the_freeze_and_only_while_postgresql_follows(tmp_pat
         replication.change_phase(cursor, pair, {"following"}, "taken_over")
     assert [each.kind for each in verified().differences] == ["sequence_behind"]
     with target(pair) as cursor:
-        cursor.execute("SELECT setval(pg_get_serial_sequence('note', 'id'), 40)")
+        cursor.execute("SELECT setval(pg_get_serial_sequence('public.note', 'id'), 40)")
     assert verified().equal, "numbers that were given out and not kept are no difference while PostgreSQL is live"

@@ -181,7 +181,7 @@ def _opened(installation: Installation) -> sqlite3.Connection:
 
 
 def _no_new_copy(run: MigrationRun) -> bool:
-    return run.steps.get(name="copy_online").state == StepState.SKIPPED
+    return bool(run.steps.get(name="copy_online", state=StepState.SUCCEEDED).evidence["continued"])
 
 
 def _drained(stage: Stage, run: MigrationRun) -> None:

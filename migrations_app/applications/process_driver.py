@@ -28,6 +28,7 @@ from migrations_app.engine.errors import Failed, Refused
 ROOT = Path(__file__).resolve().parents[2]
 SPAWN_SECONDS = 15.0
 STOP_EXTRA_SECONDS = 15.0
+LOOK_SECONDS = 5.0  # in which whoever only looks at the file lets it go
 
 
 class ProcessDriver(Driver):
@@ -222,9 +223,19 @@ class ProcessDriver(Driver):
             f"Read {self.state_dir / supervision.LOG}.",
         )
 
+    def _found_for_good(self) -> tuple[Running, ...]:
+        """Like _found(), without those who only look at the file for a moment, as probes of ours do."""
+        until = time.monotonic() + LOOK_SECONDS
+        while True:
+            found = self._found()
+            only_looking = [running for running in found if not running.ours and running.port is None]
+            if not only_looking or time.monotonic() > until:
+                return found
+            time.sleep(0.1)
+
     def _stop_unsupervised(self, grace: float) -> tuple[str, ...]:
         """Those started by hand, before Causeway. Nobody else's process is ever signalled."""
-        found = self._found()
+        found = self._found_for_good()
         strangers = [running for running in found if not running.ours]
         if strangers:
             raise _not_ours(self.description, strangers)

@@ -242,6 +242,15 @@ def test_a_stranger_on_the_port_is_named_and_left_alone(tiny: Tiny, python: str)
     stranger.wait(5)
 
 
+def test_who_only_looks_at_the_file_for_a_moment_keeps_nobody_from_stopping(tiny: Tiny, python: str) -> None:
+    looker = tiny.by_hand(python, "-c", "import sys,time; f=open(sys.argv[1]); time.sleep(1.5)", str(tiny.sqlite))
+    driver = tiny.driver()
+    until(lambda: driver.status().holders)
+    driver.stop()
+    assert looker.wait(5) == 0, "it ended by itself"
+    assert driver.prove_stopped().stopped
+
+
 def test_a_stranger_with_the_file_open_is_named_and_left_alone(tiny: Tiny, python: str) -> None:
     stranger = tiny.by_hand(python, "-c", "import sys,time; f=open(sys.argv[1]); time.sleep(600)", str(tiny.sqlite))
     driver = tiny.driver()

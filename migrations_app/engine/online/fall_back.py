@@ -27,7 +27,7 @@ from migrations_app.engine.online.freeze import SHARE
 from migrations_app.engine.online.looking import queue_waiting
 from migrations_app.engine.online.recovery import lift
 from migrations_app.engine.replay import replication, target_fence
-from migrations_app.engine.replay.backward import Flowed, Returner
+from migrations_app.engine.replay.backward import MET, Flowed, Returner
 from migrations_app.engine.source.sqlite_errors import translate_error
 from migrations_app.engine.target.pg_names import qualified
 from migrations_app.engine.target.target import (
@@ -159,9 +159,12 @@ class _FallBack:
                     raise database_failed(error, "giving PostgreSQL back") from None
                 self.returner.flow()  # what was written meanwhile, so that little is left for the last flow
                 continue
-            except EngineError:
+            except EngineError as error:
                 self._roll_back(connection)
-                raise
+                if error.code not in MET:
+                    raise
+                self.returner.flow()
+                continue
             ended = time.monotonic()
             self.reached("given_back")
             return flowed, ended - began, attempt

@@ -35,6 +35,9 @@ from migrations_app.engine.target.outage import is_outage, through_outages
 from migrations_app.engine.target.target import Connection, Cursor, cancelling, connect, rows, scalar, transaction
 
 _DOING = "bringing rows back to SQLite"
+MET = frozenset({"TARGET_CONFLICT", "QUEUE_CHANGED"})  # two who bring the same rows; nothing is wrong with them
+_MEETINGS = 5
+_PAUSE = 0.05
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,20 @@ class Returner:
     def flow(self) -> Flowed:
         """All that is in the queue now. Outages of PostgreSQL are waited for.
 
-        Raises Failed NO_WAY_BACK_FOR_VALUE, NOT_ARMED, QUEUE_NOT_OURS, QUEUE_CHANGED, NOT_FOLLOWING, PHASE_CHANGED,
+        Another Returner may be between its two commits: its rows are brought once more, and then they are his. That is
+        tried again. Raises Failed NO_WAY_BACK_FOR_VALUE, NOT_ARMED, QUEUE_NOT_OURS, QUEUE_CHANGED, TARGET_CONFLICT,
+        NOT_FOLLOWING, PHASE_CHANGED,
         MODE_DIFFERS, SOURCE_SCHEMA_CHANGED, CAPTURE_LOST, DISK_FULL, TARGET_LOST …; Refused IDENTITY_DIFFERS, LOCKED;
         Cancelled.
         """
+        for _ in range(_MEETINGS):
+            try:
+                return through_outages(self._flow, self.pair.url, self.control)
+            except Failed as error:
+                if error.code not in MET:
+                    raise
+                self.control.stop.wait(_PAUSE)
+                self.control.checkpoint()
         return through_outages(self._flow, self.pair.url, self.control)
 
     def flow_from(self, connection: Connection) -> Flowed:

@@ -147,6 +147,8 @@ def database_failed(error: psycopg2.Error, doing: str) -> EngineError:
         return Refused("NO_RIGHTS", f"The target's role lacks a right while {doing}.", "Grant it, see preflight.")
     if state == "55P03":
         return Failed("TARGET_LOCKED", f"Another session held a lock for too long while {doing}.", "End that session.")
+    if state in ("40001", "40P01"):
+        return Failed("TARGET_CONFLICT", f"Another session changed the same rows while {doing}.", "Run it again.")
     primary = _safe_words(error)
     return Failed("TARGET_ERROR", f"PostgreSQL said {state or 'nothing known'}{primary} while {doing}.", "See its log.")
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import F
 
 from controlplane.audit.trail import record
 from controlplane.refusals import FieldsRefused, Stale
@@ -85,6 +86,8 @@ def follow_database(*, application: Application, on_postgresql: bool) -> None:
         row.enabled, row.why_off = on_postgresql, "" if on_postgresql else BEFORE_CUT_OVER
         row.version += 1
         row.save(update_fields=["enabled", "why_off", "version"])
+        if on_postgresql:
+            _count_from_now(row)
         record(
             action="rule.changed",
             actor="system",
@@ -116,6 +119,8 @@ def change(*, rule: AlertRule, values: Mapping[str, Any], actor: User) -> AlertR
             return row
         row.version += 1
         row.save()
+        if changed.get("enabled"):
+            _count_from_now(row)
         record(
             action="rule.changed",
             actor=actor,
@@ -129,6 +134,15 @@ def change(*, rule: AlertRule, values: Mapping[str, Any], actor: User) -> AlertR
             },
         )
     return row
+
+
+def _count_from_now(row: AlertRule) -> None:
+    """A rule that is switched on says nothing about what was measured before. Where another rule judges the same
+    series, it has come as far already. Call in the transaction of the change."""
+    others = AlertRule.objects.filter(target=row.target_id, metric=row.metric, enabled=True).exclude(pk=row.pk)
+    if not others.exists():
+        series = Series.objects.filter(target=row.target_id, metric=row.metric, last_at__isnull=False)
+        series.update(judged_until=F("last_at"))
 
 
 def preview(*, rule_values: AlertRule | Mapping[str, Any], target: Target, since: datetime, until: datetime) -> Preview:

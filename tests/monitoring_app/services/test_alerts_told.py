@@ -20,7 +20,8 @@ from monitoring_app.models import Alert, AlertEvent, AlertState, Marker, Series,
 from monitoring_app.probes.measurement import Measurement
 from monitoring_app.services import alerts, silences
 from monitoring_app.services.evaluation import evaluate
-from tests.monitoring_app.arranged import at, live, measured, on_call, person, recipient, rule, value, watched
+from monitoring_app.services.rules import follow_database
+from tests.monitoring_app.arranged import STEP, at, live, measured, on_call, person, recipient, rule, value, watched
 from tests.smtp import Postbox, postbox, text_of
 
 ANA = "ana@example.org"
@@ -387,3 +388,18 @@ def test_judging_a_target_asks_no_more_of_the_database_when_it_has_more_series(
     assert Series.objects.count() == 60
     with django_assert_max_num_queries(25):
         evaluate(now=at(30))
+
+
+def test_a_rule_that_the_cut_over_switches_on_says_nothing_about_the_time_before(target: Target, db: None) -> None:
+    def look(second: float, number: float) -> None:
+        measured(target, second, value("application_on_postgresql", number))
+        evaluate(now=at(second))
+
+    for second in range(0, 300, STEP):
+        look(second, 0.0)
+    follow_database(application=target.application, on_postgresql=True)
+    look(300, 0.0)
+    assert not Alert.objects.filter(state=AlertState.FIRING).exists()
+    for second in range(315, 400, STEP):
+        look(second, 0.0)
+    assert Alert.objects.get(state=AlertState.FIRING).rule.code == "wrong-database"

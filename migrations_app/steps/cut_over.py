@@ -125,7 +125,7 @@ class Settle(Step):
         try:
             settled = settling.settle(pair_of(context.run), context.control)
         except EngineError as error:
-            if error.code != "TARGET_LOCKED" or tries >= _SETTLES:
+            if error.code not in ("TARGET_LOCKED", "TARGET_CONFLICT") or tries >= _SETTLES:
                 raise
             return StepResult("again", error.message, evidence={"tries": tries}, again_after=_BETWEEN)
         orphans = [{"table": one.table, "foreign_key": one.column} for one in settled.orphans]

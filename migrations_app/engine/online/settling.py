@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.control import Control
+from migrations_app.engine.errors import Failed
 from migrations_app.engine.load.existing import loaded_tables
 from migrations_app.engine.online.facts import TAKEN_OVER
 from migrations_app.engine.replay import obstacles, replication, target_fence
@@ -14,6 +16,7 @@ from migrations_app.engine.target.target import Cursor, application_name, cancel
 from migrations_app.engine.verify.compare_constraints import count_orphans
 from migrations_app.engine.verify.differences import Difference
 
+_TRIES = 5
 _LOCK = "2s"  # for one attempt: a reader that holds a table for longer makes this fail, and it is tried again later
 
 
@@ -32,11 +35,25 @@ def settle(pair: Pair, control: Control | None = None) -> Settled:
     """Take the idle fence away, look at the rows behind foreign keys again, and validate what waited for it.
 
     The applier goes past foreign keys, so a key may be called valid that isn't: it is made NOT VALID, which PostgreSQL
-    enforces for every later write. Safe to repeat. Raises Failed TARGET_LOCKED, PHASE_CHANGED; Cancelled.
+    enforces for every later write. Safe to repeat: where the application's own transactions take the tables in another
+    order, we are the one who gives way. Raises Failed TARGET_LOCKED, TARGET_CONFLICT, PHASE_CHANGED; Cancelled.
     """
+    control = control or Control()
+    for _ in range(_TRIES):
+        try:
+            return _settle(pair, control)
+        except Failed as error:
+            if error.code != "TARGET_CONFLICT":
+                raise
+            control.stop.wait(random.uniform(0.02, 0.2))
+            control.checkpoint()
+    return _settle(pair, control)
+
+
+def _settle(pair: Pair, control: Control) -> Settled:
     connection = connect(pair.url, application_name=application_name("settle", 0))
     try:
-        with cancelling(connection, control or Control()):
+        with cancelling(connection, control):
             with transaction(connection, "taking the idle fence away") as cursor:
                 cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK}'")
                 replication.lock(cursor, pair, {TAKEN_OVER})

@@ -17,6 +17,9 @@ from migrations_app.engine.source.sqlite_source import quote_name
 
 _CODEC = {"UTF-8": "utf-8", "UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}
 _FETCH = 500
+# Said aloud, since a table may declare ON CONFLICT REPLACE: a row that PostgreSQL takes beside another, and SQLite
+# doesn't, would take that one away without a word.
+_INSERT = "INSERT OR ABORT INTO"
 
 Texts = Sequence[str | None]
 Convert = Callable[[Row], tuple[str | None, ...] | None]
@@ -120,7 +123,8 @@ class FileTable:
             if self._rowid and self._next_rowid <= MAX_INTEGER:
                 columns, marks, values = [*columns, self._rowid], [*marks, "?"], [*values, self._next_rowid]
                 self._next_rowid += 1
-            self._file.execute(f"INSERT INTO {self._name} ({', '.join(columns)}) VALUES ({', '.join(marks)})", values)
+            into = f"{_INSERT} {self._name} ({', '.join(columns)})"
+            self._file.execute(f"{into} VALUES ({', '.join(marks)})", values)
             return
         number, old = before
         for place, cell in zip(self._loose, old, strict=True):
@@ -131,7 +135,7 @@ class FileTable:
         columns = [*self._columns, *self._kept_columns, *([self._rowid] if self._rowid else [])]
         marks += [f"k.u{place}" for place in range(1, len(self._kept_columns) + 1)] + (["k.r"] if self._rowid else [])
         self._file.execute(
-            f"INSERT INTO {self._name} ({', '.join(columns)}) SELECT {', '.join(marks)}"
+            f"{_INSERT} {self._name} ({', '.join(columns)}) SELECT {', '.join(marks)}"
             " FROM temp.causeway_kept k WHERE k.rowid = ?",
             [*used, number],
         )

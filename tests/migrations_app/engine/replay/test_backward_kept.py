@@ -140,6 +140,20 @@ def test_a_rounded_number_that_did_not_change_keeps_its_digits(cross: Cross) -> 
     assert crossed.file("SELECT price, n FROM item ORDER BY id") == [(0.30000000000000004, 2), (9.99, 2)]
 
 
+@pytest.mark.parametrize("flowing", ["INSERT INTO item VALUES (2, 'ANN')", "UPDATE item SET name = 'ANN' WHERE id = 3"])
+def test_a_row_that_sqlite_would_put_in_the_place_of_another_is_refused(cross: Cross, flowing: str) -> None:
+    crossed = cross(
+        "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE UNIQUE ON CONFLICT REPLACE);"
+        "INSERT INTO item VALUES (1, 'ann'), (3, 'bob')",
+        target="CREATE TABLE item (id bigint PRIMARY KEY, name text UNIQUE)",
+    )
+    crossed.look.run(flowing)
+    with pytest.raises(Failed, match="SQLite refuses the row") as refused:
+        flow(crossed.pair, crossed.forms)
+    assert refused.value.code == "NO_WAY_BACK_FOR_VALUE"
+    assert crossed.file("SELECT * FROM item ORDER BY id") == [(1, "ann"), (3, "bob")]
+
+
 LEFT_OUT = (
     "CREATE TABLE item (id INTEGER PRIMARY KEY, at DATE);"
     "INSERT INTO item VALUES (1, '2024-01-01'), (2, 'never'), (3, '2024-01-03')",

@@ -28,7 +28,7 @@ from migrations_app.engine.conversions.inverse import forms_from_document
 from migrations_app.engine.errors import Cancelled, EngineError, Failed
 from migrations_app.engine.load import clean
 from migrations_app.engine.online import decisions, ending, recovery
-from migrations_app.engine.replay.backward import Returner
+from migrations_app.engine.replay.backward import MET, Returner
 from migrations_app.engine.replay.forward import Follower
 from migrations_app.models import MigrationRun, Replication
 from migrations_app.models.states import Direction, ReplicationState, RunKind, RunState, StepState, Strategy
@@ -55,6 +55,7 @@ _PASSING = frozenset(
     {
         *("TARGET_UNREACHABLE", "TARGET_LOST", "TOO_MANY_CONNECTIONS", "TARGET_LOCKED", "TARGET_ERROR"),
         *("LOCKED", "SQLITE_BUSY", "PHASE_CHANGED", "WAITING"),
+        *MET,
     }
 )
 

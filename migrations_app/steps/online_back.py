@@ -19,6 +19,7 @@ from migrations_app.engine.load import clean
 from migrations_app.engine.online import ending, recovery
 from migrations_app.engine.online.facts import UNKNOWN
 from migrations_app.engine.online.fall_back import fall_back
+from migrations_app.engine.replay.backward import MET
 from migrations_app.engine.replay.forward import Follower
 from migrations_app.models import MigrationRun, RollbackRequest
 from migrations_app.models.states import OnLapse, Phase, Price
@@ -31,7 +32,11 @@ from migrations_app.steps.cut_over import away, back_up_on, proved_stopped, up_o
 
 # Reasons that are over in a moment: no ground to give up rows.
 _ONLY_NOW = frozenset(
-    {"FALL_BACK_GAVE_UP", "QUEUE_TOO_LARGE", "CANCELLED", "LEASE_LOST", "TARGET_LOCKED", "SQLITE_BUSY"}
+    {
+        *("FALL_BACK_GAVE_UP", "QUEUE_TOO_LARGE", "QUEUE_LEFT", "CANCELLED", "LEASE_LOST"),
+        *("TARGET_LOCKED", "SQLITE_BUSY", "LOCKED"),
+        *MET,
+    }
 )
 
 

@@ -10,12 +10,14 @@ from django.utils import timezone
 from controlplane.audit.models import AuditEvent
 from controlplane.mail.models import OutgoingMail
 from controlplane.refusals import ServiceRefused
+from migrations_app.engine.errors import Failed
 from migrations_app.models import Replication, RunStep
 from migrations_app.services import following
 from migrations_app.services.following import follow, ring_followers
 from migrations_app.services.price import price_of
 from migrations_app.services.replication import end_replication
 from migrations_app.services.rollback import agree_rollback, request_rollback
+from migrations_app.steps import online_back
 from monitoring_app.models import Series
 from monitoring_app.services.targets import watch
 from tests import factories as make
@@ -146,6 +148,41 @@ def test_a_value_that_cannot_return_ends_the_way_back_and_two_people_give_its_ro
     assert read_target(world, "SELECT to_regclass('causeway.replication')::text") == [(None,)]
     assert (None,) in read_target(world, "SELECT name FROM items")
     write_sqlite(world.application, "INSERT INTO items (name) VALUES ('it takes writes')")
+
+
+@pytest.mark.parametrize("code", ["TARGET_CONFLICT", "QUEUE_CHANGED"])
+def test_two_who_meet_on_the_way_back_do_not_end_it(world: World, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    run = crossed(world, world.plan())
+    assert follow_once(world).window_open
+
+    def meets(_: object) -> None:
+        raise Failed(code, "Somebody else brought the same rows.", "Run it again.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(following.Returner, "flow", meets)
+        seen = follow_once(world)
+    assert (seen.state, seen.window_open, seen.error_code) == ("following", True, code)
+    assert world.fresh(run).state == "waiting"
+
+
+@pytest.mark.parametrize("code", ["TARGET_CONFLICT", "QUEUE_CHANGED", "QUEUE_LEFT", "LOCKED"])
+def test_what_is_over_in_a_moment_is_no_ground_to_give_up_rows_that_two_people_would(
+    world: World, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    run = crossed(world, world.plan())
+    world.execute_in_target("ALTER TABLE items ALTER COLUMN name DROP NOT NULL; UPDATE items SET name = NULL")
+    assert not follow_once(world).window_open
+    rows = price_of(run).rows
+    given = {"reason": "wrong", "typed_name": "tiny", "rows_typed": rows, "reauthenticated": True}
+    request = request_rollback(actor=world.ana, run=world.fresh(run), **given)
+    agree_rollback(actor=world.ben, request=request, reauthenticated=True)
+
+    def not_now(*_: object, **__: object) -> None:
+        raise Failed(code, "Not at this moment.", "Try again.")
+
+    monkeypatch.setattr(online_back, "take_back_rows", not_now)
+    run = world.drive(run)
+    assert (run.state, run.facts.get("way_back")) == ("held", None), run.held_reason
 
 
 def test_with_postgresql_gone_for_good_two_people_take_it_back_as_of_the_last_flow(world: World) -> None:

@@ -16,7 +16,7 @@ from migrations_app.engine.capture import capture
 from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.errors import EngineError
 from migrations_app.engine.load import clean
-from migrations_app.engine.online import ending, recovery
+from migrations_app.engine.online import decisions, ending, recovery
 from migrations_app.engine.online.facts import UNKNOWN
 from migrations_app.engine.online.fall_back import fall_back
 from migrations_app.engine.replay.backward import MET
@@ -139,7 +139,10 @@ class BackFallBack(Step):
 
 
 def take_back_rows(context: StepContext, pair: Pair, driver: Driver, moments: Moments) -> dict[str, Any]:
-    """Fall back in the engine. When this raises, the application runs on PostgreSQL unless the facts say otherwise."""
+    """Fall back in the engine. When this raises, the application runs on PostgreSQL unless the facts say otherwise.
+
+    Where the facts can't be had it stays as it is, stopped if it was told so already: to be resumed.
+    """
     run = context.run
     values = workplace.pointing_values(run)
     warm = driver.warm("sqlite", values)
@@ -158,9 +161,11 @@ def take_back_rows(context: StepContext, pair: Pair, driver: Driver, moments: Mo
             control=context.control,
         )
     except EngineError:
-        if recovery.decide(recovery.look(pair, word_of(run))).live != "postgresql":
+        decision = recovery.decide(recovery.look(pair, word_of(run)))
+        if decision.live in ("sqlite", decisions.NOBODY) and decision.configuration == "sqlite":
             return {}  # the commit was made, and the answer to it was lost
-        if moments.at("down_since") is not None:
+        # In doubt, mostly since PostgreSQL can't be asked, nothing is started: SQLite may lack rows, or be closed.
+        if decision.live == "postgresql" and moments.at("down_since") is not None:
             back_up_on(driver, run, "postgresql", moments)
             moments.forget()
         if warm:

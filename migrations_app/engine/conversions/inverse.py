@@ -1,7 +1,8 @@
 """The way back of every value: from what PostgreSQL prints to the cell that SQLite held, storage class included.
 
 The law: for each cell that the file holds, the inverse of its converted text is that cell again, bit for bit. Where a
-conversion takes several spellings for one value, a column's own spelling is learned from its cells.
+conversion takes several spellings for one value, a column's own spelling is learned from its cells; where there are
+none yet, from its surroundings (inverse_unseen.py).
 
 A column may hold several spellings that mean the same (times with and without a fraction, JSON in any order of keys).
 Then new values come back in the most frequent one, a remark says so, and a value that didn't change stays as it is,
@@ -23,6 +24,7 @@ from migrations_app.engine.conversions.conversion_base import Undo, Unfit
 from migrations_app.engine.conversions.conversions import RowUnfit, row_converter
 from migrations_app.engine.conversions.inverse_forms import candidates, column_affinity, undo_of
 from migrations_app.engine.conversions.inverse_learning import Learner, WordLearner, gives_back
+from migrations_app.engine.conversions.inverse_unseen import UnseenForms
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.plan import FAIL, ColumnPlan, Finding, MovePlan, TablePlan
 from migrations_app.engine.source.cells import Cell, Row
@@ -138,13 +140,18 @@ def try_to_learn(source: Source, plan: MovePlan, control: Control) -> tuple[Inve
     found: dict[str, dict[str, str]] = {}
     remarks: list[Remark] = []
     problems: list[Finding] = []
+    unseen: set[tuple[str, str]] = set()
     for table in plan.tables:
         if not table.is_loaded:
             continue
         learned = _Table(source, table, control)
         found[table.name] = learned.forms()
+        unseen |= {(table.name, name) for name in learned.unseen}
         remarks += learned.remarks
         problems += learned.problems
+    others = UnseenForms(source.schema, plan, found, unseen)
+    for (name, column), form in {place: others.form(place) for place in unseen}.items():
+        found[name][column] = form
     return InverseForms(plan.digest, found, tuple(remarks)), tuple(problems)
 
 
@@ -154,6 +161,7 @@ class _Table:
         self._of_source: SourceTable = source.schema.table(table.name)
         self.remarks: list[Remark] = []
         self.problems: list[Finding] = []
+        self.unseen: list[str] = []  # columns whose form no cell has told
 
     def forms(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -175,6 +183,8 @@ class _Table:
             self._look(learners)
         for name, learner in learners.items():
             found[name] = learner.form
+            if not learner.seen:
+                self.unseen.append(name)
             self._judge(name, learner)
         refused = {problem.column for problem in self.problems}
         return {name: form for name, form in found.items() if name not in refused}

@@ -67,6 +67,11 @@ class Learner:
         return list(found)
 
     @property
+    def seen(self) -> int:
+        """Cells that say something of the form."""
+        return self._seen
+
+    @property
     def failed(self) -> int:
         return 0 if self.first is None else self._seen - max(self._given.values(), default=0)
 
@@ -91,6 +96,7 @@ class WordLearner(Learner):
     def see(self, cell: Cell, text: str | None, key: Callable[[], Row]) -> None:
         if text is None:
             return
+        self._seen += 1
         words = self._words[text]
         words[type(cell), cell] += 1
         if len(words) > 1 and self.first is None:

@@ -54,6 +54,11 @@ def write_crossing(path: Path, crossing: Crossing) -> None:
 def look(document: dict[str, Any], configuration: str, *, give_up: bool) -> tuple[int, str]:
     """Whether there is something to do, and whether it can be done; changes nothing."""
     state = capture.read_state(Path(document["source"]))
+    if state is None and configuration == "postgresql" and not give_up:
+        return REFUSED, (
+            "the SQLite file keeps nothing of the crossing: it was completed, or its rows were given up, and what was "
+            "written on PostgreSQL since is not in the file"
+        )
     if state is None or state.mode == "capture":
         return NOTHING_TO_DO, "SQLite takes writes: nothing has to be brought back"
     if give_up:

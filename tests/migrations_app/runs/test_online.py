@@ -213,6 +213,9 @@ def test_a_sign_off_leaves_no_trace_on_either_side(world: World) -> None:
     assert replication_of(world).state == "ended"
     actions = set(AuditEvent.objects.values_list("action", flat=True))
     assert {"replication.began", "replication.copied", "replication.turned", "replication.ended"} <= actions
+    too_late = by_hand(world, run, url=world.target)  # its file is as of the sign-off, and gets nothing any more
+    assert too_late.returncode == 2 and "nothing of the crossing" in too_late.stdout + too_late.stderr
+    assert "postgresql://" in world.env_file.read_text()
 
 
 def test_a_rollback_before_the_cut_over_leaves_postgresql_following(world: World) -> None:

@@ -127,7 +127,7 @@ class BackSaveChanges(Step):
 
 def _was_switched(context: StepContext) -> bool:
     """Before, nobody wrote to PostgreSQL by way of the application: what is found there leaves nobody's hands."""
-    return bool(context.run.steps.begun().filter(name="switch_configuration").exists())
+    return bool(context.run.steps.begun().filter(name__in=("switch_configuration", "cut_over")).exists())
 
 
 class BackRestoreSource(Step):

@@ -111,6 +111,7 @@ class BackFallBack(Step):
         """
         run = context.run
         driver = workplace.driver_of(run)
+        moments.note("giving_up", True)  # it stays stopped from here on: what it wrote now nobody has confirmed
         moments.note("down_since")
         driver.stop()
         proved_stopped(driver, "postgresql")
@@ -165,7 +166,8 @@ def take_back_rows(context: StepContext, pair: Pair, driver: Driver, moments: Mo
         if decision.live in ("sqlite", decisions.NOBODY) and decision.configuration == "sqlite":
             return {}  # the commit was made, and the answer to it was lost
         # In doubt, mostly since PostgreSQL can't be asked, nothing is started: SQLite may lack rows, or be closed.
-        if decision.live == "postgresql" and moments.at("down_since") is not None:
+        told = moments.at("down_since") is not None and not moments.value("giving_up")
+        if decision.live == "postgresql" and told:
             back_up_on(driver, run, "postgresql", moments)
             moments.forget()
         if warm:

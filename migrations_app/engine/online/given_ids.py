@@ -24,11 +24,10 @@ def raise_given_ids(
     for table, last in _given_out(
         cursor, plan, find_sequences(cursor, plan, plan.target_schema) if uses is None else uses
     ):
-        found = file.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()[0]
-        if found is None and _counts(file, table):
+        # An application may have set the entry itself: to NULL, which counts as 0, or to a number as text.
+        raised = "UPDATE sqlite_sequence SET seq = max(coalesce(CAST(seq AS INTEGER), 0), ?) WHERE name = ?"
+        if not file.execute(raised, (last, table)).rowcount and _counts(file, table):
             file.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, last))
-        elif found is not None and found < last:
-            file.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, table))
 
 
 def _given_out(cursor: Cursor, plan: MovePlan, uses: Sequence[SequenceUse]) -> list[tuple[str, int]]:

@@ -74,7 +74,8 @@ class Seen:
 
 def ring_followers(*, now: datetime) -> int:
     """Ring for every live replication that is free; answers for how many. Part of beat, every two seconds."""
-    rows = Replication.objects.live().exclude(state=ReplicationState.BROKEN, seen_at__gt=now - _TRIED_AGAIN)
+    failed = Q(state=ReplicationState.BROKEN) | Q(state=ReplicationState.ENDING, error_code__gt="")
+    rows = Replication.objects.live().exclude(failed, seen_at__gt=now - _TRIED_AGAIN)
     rows = rows.filter(Q(lease_expires_at__isnull=True) | Q(lease_expires_at__lt=now)).select_related("application")
     rings = [(FOLLOW, row.application_id, row.application.host_queue) for row in rows]
     if rings:
@@ -278,6 +279,8 @@ def _verdict(before: Replication, seen: Seen, now: datetime) -> dict[str, Any]:
     error = seen.error
     since = before.troubled_since or now
     lasts = error.code not in _PASSING or now - since >= _PASSES or before.state == ReplicationState.BROKEN
+    if before.state == ReplicationState.ENDING and error.code != "POSTGRESQL_IS_LIVE":
+        lasts = False  # half of the traces may be gone: only its end is left to go for
     return {
         "state": ReplicationState.BROKEN if lasts else before.state,
         "error_code": error.code,

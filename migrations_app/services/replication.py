@@ -102,6 +102,18 @@ def _require_unused(row: Replication) -> None:
         )
 
 
+def require_no_end(run: MigrationRun) -> None:
+    """A run can't count on a replication whose traces are being removed. Raises ServiceRefused REPLICATION_ENDING."""
+    if run.kind != RunKind.PRODUCTION or run.strategy != Strategy.ONLINE:
+        return
+    if Replication.objects.filter(application=run.application, state=ReplicationState.ENDING).exists():
+        raise ServiceRefused(
+            "REPLICATION_ENDING",
+            f"The replication of {run.application.name} is being ended.",
+            hint="Wait until its traces are removed; its page says what stands against it.",
+        )
+
+
 def step_ended(*, run: MigrationRun, step: RunStep, now: datetime) -> None:
     """What a step of a production run changed on both sides is written down. Call in the result's transaction."""
     if run.kind != RunKind.PRODUCTION or run.strategy != Strategy.ONLINE or step.state != StepState.SUCCEEDED:

@@ -29,6 +29,7 @@ from migrations_app.services.gate_conditions import fresh_rehearsal, require_reh
 from migrations_app.services.gates import open_plan_gate
 from migrations_app.services.permissions import require_offer, require_role
 from migrations_app.services.plans import submit_plan
+from migrations_app.services.replication import require_no_end
 from migrations_app.services.schedule import planned_seconds
 from migrations_app.services.transitions import change_run, change_step
 from migrations_app.steps.sequence import sequence_of
@@ -115,6 +116,7 @@ def start_run(*, actor: Any, run: MigrationRun) -> None:
     if run.kind == RunKind.REHEARSAL:
         _require_choices(run.plan)
     require_rehearsed(run, now)
+    require_no_end(run)
     try:
         with transaction.atomic():
             change_run(run, RunState.RUNNING, at=now, started_at=now, started_by=actor)

@@ -117,6 +117,9 @@ def _said(row: Replication, silent: bool) -> tuple[str, str, str, str]:
         return "ended", "quiet", "The replication has ended", f"Ended{by}: every trace was removed on both sides."
     if row.state == ReplicationState.ENDING:
         asked = f"Asked for by {row.ended_by}. " if row.ended_by else ""
+        if row.error_code:
+            said = f"{asked}{row.error_message} {row.error_hint} It is tried again."
+            return "ending", "alarm", "Not all of its traces could be removed yet", said
         return "ending", "live", "Its traces are being removed", f"{asked}Its worker removes them on both sides."
     if row.state == ReplicationState.BROKEN:
         return "broken", "alarm", "Nothing flows any more", f"{row.error_message} {row.error_hint}".strip()

@@ -17,6 +17,7 @@ from migrations_app.services.following import follow, ring_followers
 from migrations_app.services.price import price_of
 from migrations_app.services.replication import end_replication
 from migrations_app.services.rollback import agree_rollback, request_rollback
+from migrations_app.services.runs import start_run, submit_run
 from migrations_app.steps import online_back
 from monitoring_app.models import Series
 from monitoring_app.services.targets import watch
@@ -24,6 +25,7 @@ from tests import factories as make
 from tests.migrations_app.runs.conftest import World
 from tests.migrations_app.runs.online import (
     crossed,
+    draft,
     follow_once,
     prepared,
     read_sqlite,
@@ -120,6 +122,30 @@ def test_the_end_that_ops_ask_for_takes_every_trace_and_the_copy_away(world: Wor
     assert read_sqlite(world.application, "SELECT 1 FROM sqlite_master WHERE name LIKE 'causeway%'") == []
     assert read_target(world, "SELECT 1 FROM pg_tables WHERE tablename = 'items'") == []
     assert read_target(world, "SELECT 1 FROM pg_namespace WHERE nspname = 'causeway'") == []
+
+
+def test_an_end_that_could_not_take_everything_away_is_not_called_one(world: World) -> None:
+    run = following_world(world)
+    plan = run.plan
+    request_rollback(actor=world.ana, run=run, reason="no", typed_name="tiny", reauthenticated=True)
+    assert world.drive(run).state == "rolled_back"
+    world.execute_in_target("CREATE VIEW somebodys AS SELECT * FROM items")
+    asked = {"actor": world.ana, "application": world.application, "reason": "enough", "typed_name": "tiny"}
+    end_replication(**asked, reauthenticated=True)
+    for _ in range(2):
+        seen = follow_once(world)
+        assert (seen.state, bool(seen.error_message)) == ("ending", True)
+    assert read_target(world, ITEMS)
+    assert ring_followers(now=timezone.now()) == 0
+    assert ring_followers(now=timezone.now() + timedelta(seconds=20)) == 1
+    run = draft(world, plan)
+    submit_run(actor=world.ana, run=run)
+    world.sign(run, "plan", "ben", "lead")
+    with pytest.raises(ServiceRefused, match="being ended"):
+        start_run(actor=world.ana, run=world.fresh(run))
+    world.execute_in_target("DROP VIEW somebodys")
+    assert follow_once(world).state == "ended"
+    assert read_target(world, "SELECT 1 FROM pg_tables WHERE tablename = 'items'") == []
 
 
 def test_a_value_that_cannot_return_ends_the_way_back_and_two_people_give_its_row_up(world: World) -> None:

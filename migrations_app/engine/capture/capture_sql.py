@@ -36,8 +36,11 @@ class Trigger:
 
 
 def log_sql(widest_key: int) -> str:
-    """The log's table: columns without a type, so that keys are kept as they are."""
-    return f"{LOG_SQL}, {', '.join(f'k{i}' for i in range(1, widest_key + 1))})"
+    """The log's table: columns without a type, so that keys are kept as they are.
+
+    salt: a row tells itself by it from one of the same number and key that a restored file writes in its place.
+    """
+    return f"{LOG_SQL}, {', '.join(f'k{i}' for i in range(1, widest_key + 1))}, salt DEFAULT (random()))"
 
 
 def capture_triggers(number: int, table: SourceTable, key: Sequence[str]) -> tuple[Trigger, ...]:

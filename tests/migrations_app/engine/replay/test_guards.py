@@ -89,6 +89,16 @@ def test_a_restored_file_that_was_written_to_again_is_told(pair: Pair, tmp_path:
     assert refused(pair).code == "LOG_WENT_BACK"
 
 
+def test_a_restored_file_that_wrote_the_same_rows_again_is_told(pair: Pair, tmp_path: Path) -> None:
+    """Its log names the same key at the position: it is another row of the log all the same."""
+    shutil.copy(pair.source, tmp_path / "old.db")
+    write(pair, "INSERT INTO owner VALUES (4, 'Dee'); UPDATE tag SET n = 2")
+    catch_up(pair)
+    shutil.copy(tmp_path / "old.db", pair.source)
+    write(pair, "UPDATE tag SET n = 3; UPDATE tag SET n = 4; UPDATE tag SET n = 5")
+    assert refused(pair).code == "LOG_WENT_BACK"
+
+
 def test_a_file_of_another_crossing_is_told(pair: Pair) -> None:
     remove(pair.source, pair.identity, busy_timeout_ms=BUSY_MS)
     install(pair.source, pair.plan, busy_timeout_ms=BUSY_MS)

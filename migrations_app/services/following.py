@@ -151,11 +151,12 @@ def _slice(row: Replication, control: Control) -> Seen:
     busy = application.busy_timeout_ms
     if row.state == ReplicationState.ENDING:
         return _end(row, pair, word)
-    decision = recovery.decide(recovery.look(pair, word))
-    if decision.action in (decisions.REVERT, decisions.END):
-        recovery.mend(pair, word, busy_timeout_ms=busy)
     facts = recovery.look(pair, word)
     decision = recovery.decide(facts)
+    if decision.action in (decisions.REVERT, decisions.END):
+        recovery.mend(pair, word, busy_timeout_ms=busy)
+        facts = recovery.look(pair, word)
+        decision = recovery.decide(facts)
     fields: dict[str, Any] = {
         "facts": {
             "sqlite": facts.sqlite,
@@ -182,7 +183,7 @@ def _slice(row: Replication, control: Control) -> Seen:
 
 def _forward(row: Replication, pair: Pair, busy: int, control: Control, fields: dict[str, Any]) -> Seen:
     applied = 0
-    with Follower(pair, control=control, busy_timeout_ms=busy) as follower:
+    with Follower(pair, control=control, busy_timeout_ms=busy, waits=False) as follower:
         for _ in _while_there_is_time(control):
             done = follower.catch_up()
             applied += done.rows + done.deletes
@@ -198,7 +199,7 @@ def _back(row: Replication, pair: Pair, busy: int, control: Control, fields: dic
         raise Failed("NOT_ARMED", "How values return to SQLite was not learned.", "There is no way back by rows.")
     applied = 0
     forms = forms_from_document(row.inverse_forms, pair.plan)
-    with Returner(pair, forms, busy_timeout_ms=busy, control=control) as returner:
+    with Returner(pair, forms, busy_timeout_ms=busy, control=control, waits=False) as returner:
         for _ in _while_there_is_time(control):
             flowed = returner.flow()
             applied += flowed.rows + flowed.deletes

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from migrations_app.engine.back.target_shape import forget_shape, remember_shape
 from migrations_app.engine.conversions.type_parts import type_parts
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.plan import MovePlan, TablePlan
@@ -83,6 +84,8 @@ def arm_tables(cursor: Cursor, plan: MovePlan, keys: Keys | None) -> None:
         before = armed.get((plan.target_schema, table.target_name))
         if before is None or (keys is not None and before != columns):
             _arm_table(cursor, plan.target_schema, table.target_name, columns)
+    if keys is not None:
+        remember_shape(cursor, plan)
 
 
 def _key_columns(table: TablePlan, key: Sequence[str]) -> list[str]:
@@ -204,6 +207,7 @@ def disarm_tables(cursor: Cursor) -> None:
     for schema, table in rows(cursor, "SELECT schema_name, table_name FROM causeway.watched"):
         _disarm_table(cursor, schema, table)
     cursor.execute("DROP TABLE causeway.changes, causeway.watched")
+    forget_shape(cursor)
 
 
 def _disarm_table(cursor: Cursor, schema: str, table: str) -> None:

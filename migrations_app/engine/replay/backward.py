@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from migrations_app.engine.back.target_shape import check_shape
 from migrations_app.engine.capture.fence import flowing
 from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.capture.state import check_armed, same_identity, state_of
@@ -60,11 +61,12 @@ class Returner:
         *,
         busy_timeout_ms: int,
         control: Control | None = None,
+        waits: bool = True,
         application_name: str = "causeway:returner:0",
     ) -> None:
         """Raises ValueError where the forms aren't those of the plan."""
         self.pair, self.control = pair, control or Control()
-        self._busy_timeout_ms, self._name = busy_timeout_ms, application_name
+        self._busy_timeout_ms, self._waits, self._name = busy_timeout_ms, waits, application_name
         self._inverses = _inverses(pair, forms)
         self._connection: Connection | None = None
         self._schema: tuple[int, SourceSchema] | None = None
@@ -81,23 +83,25 @@ class Returner:
             self._connection = None
 
     def flow(self) -> Flowed:
-        """All that is in the queue now. Outages of PostgreSQL are waited for.
+        """All that is in the queue now. Outages of PostgreSQL are waited for, unless it was told not to.
 
         Another Returner may be between its two commits: its rows are brought once more, and then they are his. That is
-        tried again. Raises Failed NO_WAY_BACK_FOR_VALUE, NOT_ARMED, QUEUE_NOT_OURS, QUEUE_CHANGED, TARGET_CONFLICT,
-        NOT_FOLLOWING, PHASE_CHANGED,
-        MODE_DIFFERS, SOURCE_SCHEMA_CHANGED, CAPTURE_LOST, DISK_FULL, TARGET_LOST …; Refused IDENTITY_DIFFERS, LOCKED;
-        Cancelled.
+        tried again. Raises Failed NO_WAY_BACK_FOR_VALUE, TARGET_SCHEMA_CHANGED, NOT_ARMED, QUEUE_NOT_OURS,
+        QUEUE_CHANGED, TARGET_CONFLICT, NOT_FOLLOWING, PHASE_CHANGED, MODE_DIFFERS, SOURCE_SCHEMA_CHANGED,
+        CAPTURE_LOST, DISK_FULL, TARGET_LOST …; Refused IDENTITY_DIFFERS, LOCKED; Cancelled.
         """
         for _ in range(_MEETINGS):
             try:
-                return through_outages(self._flow, self.pair.url, self.control)
+                return self._through_outages()
             except Failed as error:
                 if error.code not in MET:
                     raise
                 self.control.stop.wait(_PAUSE)
                 self.control.checkpoint()
-        return through_outages(self._flow, self.pair.url, self.control)
+        return self._through_outages()
+
+    def _through_outages(self) -> Flowed:
+        return through_outages(self._flow, self.pair.url, self.control) if self._waits else self._flow()
 
     def flow_from(self, connection: Connection) -> Flowed:
         """As flow(), in the caller's transaction of PostgreSQL, which holds EXCLUSIVE locks on the plan's tables.
@@ -137,6 +141,7 @@ class Returner:
             with cancelling(connection, self.control):
                 with transaction(connection, _DOING) as cursor:
                     _assert_armed(cursor)
+                    check_shape(cursor, self.pair.plan)  # rows of a new table never come to the queue
                     anything = _waiting(cursor)
                 if anything:
                     with transaction(connection, _DOING) as cursor:
@@ -155,6 +160,7 @@ class Returner:
         with self._file() as file, flowing(file):
             self._assert_phase(cursor)
             changes = changed_tables(cursor, self.pair.plan)
+            check_shape(cursor, self.pair.plan)
             schema = self._schema_of(file)
             for each in changes:
                 flowed = self._table_flow(connection, file, schema, each).bring()

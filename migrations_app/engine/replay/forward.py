@@ -68,6 +68,7 @@ class Follower:
     """Holds one connection to PostgreSQL and one to the file. Use as a context manager, in one thread.
 
     forms: given, a value that they couldn't bring back to SQLite as it is raises Failed NO_WAY_BACK_FOR_VALUE.
+    waits: for a PostgreSQL that is away; False, for who comes again anyway and must not hold its place meanwhile.
 
     Raises, when it is entered, what connect() raises; Failed NOT_FOLLOWING, IDENTITY_DIFFERS; Refused
     ONLINE_NO_APPLIER_RIGHT, ONLINE_NO_TARGET_KEY.
@@ -80,6 +81,7 @@ class Follower:
         control: Control | None = None,
         busy_timeout_ms: int = 5000,
         forms: InverseForms | None = None,
+        waits: bool = True,
         application_name: str = "causeway:follower:0",
     ) -> None:
         self.pair = pair
@@ -89,7 +91,7 @@ class Follower:
         self._busy_timeout_ms = busy_timeout_ms
         self._file = LiveFile(pair.source, self.control, busy_timeout_ms)
         self._right: ApplierRight | None = None
-        self._forms = forms
+        self._forms, self._waits = forms, waits
         self._ways: dict[int, TableWay] = {}
         self._keys: KeyTable
 
@@ -102,13 +104,13 @@ class Follower:
         self.connection.close()
 
     def catch_up(self) -> Applied:
-        """Everything up to the newest row of the log, as seen when the last read began. Outages are waited for.
+        """Everything up to the newest row of the log, as seen when the last read began. Outages: as `waits` says.
 
         Raises Failed: SOURCE_SCHEMA_CHANGED, CAPTURE_LOST, LOG_WENT_BACK, LOG_PRUNED, IDENTITY_DIFFERS, PHASE_CHANGED,
         VALUE_UNFIT, VALUE_REFUSED, REPLAY_DIFFERS, ONLINE_NULL_IN_KEY, DISK_FULL, TARGET_LOST …; Refused LOCKED;
         Cancelled.
         """
-        applied = through_outages(self._catch_up, self.pair.url, self.control)
+        applied = through_outages(self._catch_up, self.pair.url, self.control) if self._waits else self._catch_up()
         self._prune(applied.position)
         return applied
 

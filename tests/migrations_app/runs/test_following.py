@@ -108,6 +108,27 @@ def test_a_server_that_is_away_for_a_moment_is_shown_and_not_yet_called_broken(
     assert AuditEvent.objects.filter(action="replication.mended").exists()
 
 
+@pytest.mark.parametrize("way", ["forward", "back"])
+def test_a_slice_does_not_hold_its_worker_until_a_server_comes_back(
+    world: World, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "forward":
+        following_world(world)
+    else:
+        crossed(world, world.plan())
+    asked: list[str] = []
+
+    def lost(*_: object) -> None:
+        asked.append(way)
+        raise Failed("TARGET_LOST", "The connection broke.", "Start the server.")
+
+    whose, name = (following.Follower, "_catch_up") if way == "forward" else (following.Returner, "_flow")
+    monkeypatch.setattr(whose, name, lost)
+    seen = follow_once(world)
+    assert (seen.state, seen.error_code) == ("following", "TARGET_LOST")
+    assert asked == [way], "it is rung again in two seconds"
+
+
 def test_the_end_that_ops_ask_for_takes_every_trace_and_the_copy_away(world: World) -> None:
     run = following_world(world)
     asked = {"actor": world.ana, "application": world.application, "reason": "enough", "typed_name": "tiny"}

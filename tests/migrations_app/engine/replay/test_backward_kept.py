@@ -15,10 +15,11 @@ from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.conversions.inverse import InverseForms
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING, EncryptedColumn
+from migrations_app.engine.replay.backward import Flowed
 from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.replay.following import follow
-from tests.migrations_app.engine.replay.returning import assert_home, contents, flow, take_over
+from tests.migrations_app.engine.replay.returning import assert_home, contents, flow, flow_locked, take_over
 from tests.migrations_app.engine.whole_moves import Choices
 
 
@@ -152,6 +153,29 @@ def test_a_row_that_sqlite_would_put_in_the_place_of_another_is_refused(cross: C
         flow(crossed.pair, crossed.forms)
     assert refused.value.code == "NO_WAY_BACK_FOR_VALUE"
     assert crossed.file("SELECT * FROM item ORDER BY id") == [(1, "ann"), (3, "bob")]
+
+
+@pytest.mark.parametrize("bring", [flow, flow_locked])
+@pytest.mark.parametrize(
+    ("migration", "back"),
+    [
+        ("ALTER TABLE item ADD COLUMN colour text DEFAULT 'red'", "ALTER TABLE item DROP COLUMN colour"),
+        ("CREATE TABLE fresh (id bigint); INSERT INTO fresh VALUES (1)", "DROP TABLE fresh"),
+        ("ALTER TABLE item ALTER COLUMN n TYPE numeric", "ALTER TABLE item ALTER COLUMN n TYPE bigint"),
+    ],
+)
+def test_a_schema_migration_on_postgresql_ends_the_way_back_until_it_is_taken_back(
+    cross: Cross, migration: str, back: str, bring: Callable[[Pair, InverseForms], Flowed]
+) -> None:
+    crossed = cross("CREATE TABLE item (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO item VALUES (1, 1)")
+    crossed.look.run(migration)
+    with pytest.raises(Failed) as refused:
+        bring(crossed.pair, crossed.forms)
+    assert refused.value.code == "TARGET_SCHEMA_CHANGED"
+    crossed.look.run(back)
+    crossed.look.run("ALTER TABLE item ADD CONSTRAINT small CHECK (n < 100)")
+    crossed.look.run("INSERT INTO item VALUES (2, 2)")
+    assert bring(crossed.pair, crossed.forms).rows == 1
 
 
 LEFT_OUT = (

@@ -10,7 +10,7 @@ from django.utils import timezone
 from migrations_app.engine.back import change_queue
 from migrations_app.engine.errors import EngineError
 from migrations_app.models import MigrationRun, Replication
-from migrations_app.models.states import Price, RunKind, Strategy
+from migrations_app.models.states import Price, ReplicationState, RunKind, Strategy
 from migrations_app.services.schedule import rollback_seconds
 from migrations_app.steps.workplace import target_url_of
 
@@ -75,12 +75,12 @@ def _after_the_switch(run: MigrationRun, seconds: int | None, now: datetime) -> 
 
 
 def _online(run: MigrationRun, done: set[str], seconds: int | None, now: datetime) -> PriceTag:
-    if "cut_over" not in done:
-        kept = "" if "copy_online" not in done else " PostgreSQL goes on following it."
-        return PriceTag(Price.R0, 0, {}, seconds, f"Nothing is lost: the application is on SQLite.{kept}", 1, now)
-    if run.switched_at is None and _still_on_sqlite(run):
-        return PriceTag(Price.R0, 0, {}, seconds, "Nothing is lost: the crossing did not take place.", 1, now)
     replication = Replication.objects.filter(application=run.application).first()
+    if "cut_over" not in done:
+        kept = " PostgreSQL goes on following it." if "copy_online" in done and _follows(replication) else ""
+        return PriceTag(Price.R0, 0, {}, seconds, f"Nothing is lost: the application is on SQLite.{kept}", 1, now)
+    if run.switched_at is None and _still_on_sqlite(replication):
+        return PriceTag(Price.R0, 0, {}, seconds, "Nothing is lost: the crossing did not take place.", 1, now)
     try:
         count = change_queue.count(target_url_of(run))
     except EngineError:
@@ -107,9 +107,18 @@ def _online(run: MigrationRun, done: set[str], seconds: int | None, now: datetim
     return PriceTag(Price.R3, 0, _operations(count), seconds, sentence, 1, now, True, flowed, count.total)
 
 
-def _still_on_sqlite(run: MigrationRun) -> bool:
+def _follows(replication: Replication | None) -> bool:
+    """Whether there is a copy that is still followed: what goes on after going back."""
+    return (
+        replication is not None
+        and replication.is_live
+        and replication.copied_at is not None
+        and replication.state != ReplicationState.BROKEN
+    )
+
+
+def _still_on_sqlite(replication: Replication | None) -> bool:
     """The last look at both sides says that the freeze was given up, or has not begun."""
-    replication = Replication.objects.filter(application=run.application).first()
     return replication is not None and replication.facts.get("live") == "sqlite"
 
 

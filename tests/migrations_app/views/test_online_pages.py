@@ -158,6 +158,30 @@ def test_a_run_that_fell_back_goes_on_telling_that_postgresql_follows(
     assert "Nothing was lost: what was written to PostgreSQL flowed back." in _words(page)
 
 
+def test_a_way_back_that_gave_rows_up_is_not_said_to_have_brought_everything(
+    as_: SignIn, who: make.People, switched: MigrationRun
+) -> None:
+    facts = {"way_back": "gave_up", "delta": {"rows": 214, "sha256": "ab"}}
+    runs = MigrationRun.objects.filter(pk=switched.pk)
+    runs.update(state=RunState.ROLLED_BACK, finished_at=timezone.now(), facts=facts)
+    text = _words(_page(as_(who.viewer), switched))
+    assert "with everything that was written meanwhile" not in text
+    assert "The application runs on SQLite, as of the last row that flowed back." in text
+
+
+def test_going_back_does_not_promise_a_copy_that_is_not_followed(
+    as_: SignIn, who: make.People, crossing: MigrationRun
+) -> None:
+    make.replicating(crossing)
+    client, promises = as_(who.ops), ("PostgreSQL goes on following it.", "PostgreSQL’s copy is kept and followed")
+    text = _words(_page(client, crossing, "run_rollback"))
+    assert all(promise in text for promise in promises)
+    for said in ({"state": "broken"}, {"state": "following", "copied_at": None}):
+        Replication.objects.update(**said)
+        text = _words(_page(client, crossing, "run_rollback"))
+        assert "Nothing is lost" in text and not any(promise in text for promise in promises)
+
+
 def test_a_replication_that_a_later_run_took_over_is_not_shown_on_the_earlier_one(
     as_: SignIn, who: make.People, switched: MigrationRun, plan: MigrationPlan
 ) -> None:
@@ -232,6 +256,7 @@ def test_a_replication_can_not_be_ended_while_postgresql_is_live(
     client = as_(who.ops)
     text = _words(client.get(_of_application(switched)).content.decode())
     assert "The application runs on PostgreSQL: the way back would be lost." in text
+    assert "goes on as it is, on SQLite" not in text
     sent = {"reason": "Tidying up.", "typed_name": "yukyu", "password": make.PASSWORD}
     assert client.post(_of_application(switched), sent).status_code == 409
     assert Replication.objects.get().state == "following"

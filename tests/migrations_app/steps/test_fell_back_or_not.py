@@ -31,7 +31,7 @@ def fallen(monkeypatch: pytest.MonkeyPatch, facts: Facts, *, told: bool) -> tupl
     monkeypatch.setattr(online_back.workplace, "pointing_values", Mock())
     moments = Mock(spec=Moments)
     moments.note.side_effect = lambda name, *_: noted.__setitem__(name, True)
-    moments.at.side_effect = noted.get
+    moments.at.side_effect = moments.value.side_effect = noted.get
     run = Mock()
     run.application.busy_timeout_ms = 5000
     try:

@@ -1,10 +1,9 @@
 """A private PostgreSQL: made, started, watched and stopped by us, on a free port of the loopback interface."""
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -14,21 +13,22 @@ from psycopg2 import sql
 from controlplane.embedded.binaries import Programs, find_postgres, has_statement_statistics
 from controlplane.embedded.cluster import make_cluster, server_environment
 from controlplane.embedded.errors import EmbeddedError
-from controlplane.embedded.home import reachable_copy, server_home, unprivileged_account
-from controlplane.embedded.ports import free_port, is_free
-from controlplane.embedded.process import TetheredProcess, tail
+from controlplane.embedded.home import reachable_copy
+from controlplane.embedded.process import TetheredProcess
+from controlplane.embedded.server import EmbeddedServer
 
 START_SECONDS = 60  # a loaded machine that recovers from a crash
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """A PostgreSQL server with its data under `state_dir`; the same folder gives the same data, port and password.
 
     The programs are `bindir`, else PG_BINDIR, else (`prefer_system`) those on PATH, else the embedded wheel.
     `options` are server parameters. As root the server runs as user postgres, or nobody.
-    Every method may raise EmbeddedError.
     """
 
+    word = "postgres"
+    title = "PostgreSQL"
     superuser = "postgres"
 
     def __init__(
@@ -40,16 +40,12 @@ class EmbeddedPostgres:
         prefer_system: bool = False,
         options: dict[str, str] | None = None,
     ) -> None:
-        self._account = unprivileged_account()
-        self.home = server_home(Path(state_dir), self._account)
+        super().__init__(state_dir, port)
         programs = find_postgres(bindir, prefer_system=prefer_system)
         self.bindir = self._reachable(programs)
         self.version = programs.major
         self.options = options or {}
         self.data_dir = self.home / "data"
-        self.log = self.home / "server.log"
-        self._port = port
-        self._process: TetheredProcess | None = None
 
     def _reachable(self, programs: Programs) -> Path:
         if programs.package is None:
@@ -57,71 +53,13 @@ class EmbeddedPostgres:
         package = reachable_copy(programs.package, list(programs.neighbours), self.home, self._account)
         return package / programs.bindir.relative_to(programs.package)
 
-    # --- life ------------------------------------------------------------------------------------
-
-    def start(self) -> Self:
-        """Make the cluster if there is none, start it, wait until it answers and prove that the answer is ours."""
-        if self.running:
-            return self
+    def _prepare(self) -> None:
         if not (self.data_dir / "PG_VERSION").exists():
             make_cluster(self.home, self.bindir, self.version, self.superuser, self._account)
         self._refuse_other_major()
         self._clear_stale_lock()
-        given = self._port or self._remembered_port()
-        for _attempt in range(3):
-            self._port = given or free_port()
-            if given and not is_free(given):
-                raise EmbeddedError(
-                    "postgres.port",
-                    f"Port {given} on 127.0.0.1 is taken by another program.",
-                    "Stop it and start again.",
-                )
-            if self._launch():
-                (self.home / "port").write_text(f"{self._port}\n")
-                return self
-        raise EmbeddedError("postgres.start", f"PostgreSQL did not start: {tail(self.log, 4)}", f"See {self.log}.")
-
-    def stop(self) -> None:
-        """Fast shutdown (SIGINT); twice is harmless."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-
-    def erase(self) -> None:
-        """Stop it and remove everything that it kept."""
-        self.stop()
-        shutil.rmtree(self.home, ignore_errors=True)
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.running
-
-    @property
-    def pid(self) -> int:
-        """The postmaster's process id."""
-        if self._process is None:
-            raise EmbeddedError("postgres.stopped", "The embedded PostgreSQL is not running.", "Start it first.")
-        return self._process.pid
-
-    def check(self) -> None:
-        """Raise EmbeddedError (postgres.died) if the server ended by itself; for a caller that watches."""
-        if self._process is not None and not self._process.running:
-            raise EmbeddedError("postgres.died", f"PostgreSQL ended: {tail(self.log, 4)}", f"See {self.log}.")
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
 
     # --- addresses -------------------------------------------------------------------------------
-
-    @property
-    def port(self) -> int:
-        port = self._port or self._remembered_port()
-        if port is None:
-            raise EmbeddedError("postgres.stopped", "The embedded PostgreSQL has no port yet.", "Start it first.")
-        return port
 
     def url(self, database: str = "postgres", *, role: str | None = None, password: str | None = None) -> str:
         """postgresql:// address; the superuser's unless a role is named. Holds the password: not for logs."""
@@ -177,10 +115,6 @@ class EmbeddedPostgres:
     def _password(self) -> str:
         return (self.home / "password").read_text()
 
-    def _remembered_port(self) -> int | None:
-        remembered = self.home / "port"
-        return int(remembered.read_text()) if remembered.exists() else None
-
     def _refuse_other_major(self) -> None:
         major = int((self.data_dir / "PG_VERSION").read_text())
         if major != self.version:
@@ -208,8 +142,7 @@ class EmbeddedPostgres:
             )
         lock.unlink(missing_ok=True)
 
-    def _launch(self) -> bool:
-        """One try; False when the port was taken in between or the server ended."""
+    def _tethered(self) -> TetheredProcess:
         parameters = {
             "listen_addresses": "127.0.0.1",
             "port": str(self._port),
@@ -218,7 +151,7 @@ class EmbeddedPostgres:
             **({"shared_preload_libraries": "pg_stat_statements"} if has_statement_statistics(self.bindir) else {}),
             **self.options,
         }
-        self._process = TetheredProcess(
+        return TetheredProcess(
             [
                 self.bindir / "postgres",
                 "-D",
@@ -231,14 +164,6 @@ class EmbeddedPostgres:
             env=server_environment(),
             cwd="/",
         )
-        try:
-            answered = self._wait_until_it_answers(self._process)
-        except BaseException:
-            self.stop()
-            raise
-        if not answered:
-            self.stop()
-        return answered
 
     def _wait_until_it_answers(self, process: TetheredProcess) -> bool:
         until = time.monotonic() + START_SECONDS

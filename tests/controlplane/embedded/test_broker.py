@@ -53,7 +53,7 @@ def test_another_broker_on_the_port_does_not_pass_for_ours(
     # As if the other had taken the port between our look and our start; it even knows the password.
     (servers_dir / "password").write_text((broker.home / "password").read_text())
     (servers_dir / "port").write_text(str(broker.port))
-    monkeypatch.setattr("controlplane.embedded.broker.is_free", lambda port: True)
+    monkeypatch.setattr("controlplane.embedded.server.is_free", lambda port: True)
     with pytest.raises(EmbeddedError) as caught:
         EmbeddedBroker(servers_dir).start()
     assert caught.value.code in {"broker.foreign", "broker.start"}

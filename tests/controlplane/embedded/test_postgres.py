@@ -139,7 +139,7 @@ def test_another_server_on_the_port_does_not_pass_for_ours(
     # As if the other had taken the port between our look and our start; it even knows the password.
     (ours.home / "password").write_text((postgres.home / "password").read_text())
     (ours.home / "port").write_text(str(postgres.port))
-    monkeypatch.setattr("controlplane.embedded.postgres.is_free", lambda port: True)
+    monkeypatch.setattr("controlplane.embedded.server.is_free", lambda port: True)
     with pytest.raises(EmbeddedError) as caught:
         EmbeddedPostgres(servers_dir).start()
     # Either the other's answer is recognised, or ours has already ended for want of the port.

@@ -116,12 +116,19 @@ class Happening:
     state: State
 
 
-def observations(rule: Rule, points: Sequence[Point], after: datetime | None = None) -> Iterator[Observation]:
-    """One for each point after `after`, oldest first; earlier points fill the window only."""
+def observations(
+    rule: Rule, points: Sequence[Point], after: datetime | None = None, anew: Sequence[datetime] = ()
+) -> Iterator[Observation]:
+    """One for each point after `after`, oldest first; earlier points fill the window only.
+
+    anew: moments that no window reaches back over, oldest first: what a planned stop spoilt ends with it.
+    """
     kept: deque[Point] = deque()
     for point in points:
         kept.append(point)
-        while kept[0].at <= point.at - timedelta(seconds=rule.window_seconds) and len(kept) > 1:
+        since = point.at - timedelta(seconds=rule.window_seconds)
+        begun = next((moment for moment in reversed(anew) if moment <= point.at), None)
+        while len(kept) > 1 and (kept[0].at <= since or (begun is not None and kept[0].at < begun)):
             kept.popleft()
         if after is None or point.at > after:
             yield _observation(rule, point.at, kept)
@@ -141,12 +148,29 @@ def _observation(rule: Rule, at: datetime, points: Iterable[Point]) -> Observati
     return Observation(at, value, enough)
 
 
-def play(rule: Rule, state: State, seen: Iterable[Observation]) -> tuple[State, list[Happening]]:
-    """Step through the observations, oldest first."""
+Blind = tuple[datetime, datetime]
+
+
+def play(
+    rule: Rule, state: State, seen: Iterable[Observation], blind: Iterable[Blind] = ()
+) -> tuple[State, list[Happening]]:
+    """Step through the observations, oldest first. blind: when the monitor itself was down, oldest first."""
     happened: list[Happening] = []
+    spans = deque(blind)
     for one in seen:
+        while spans and spans[0][1] <= one.at:
+            state, more = overlook(rule, state, *spans.popleft())
+            happened += more
         state, more = step(rule, state, one)
         happened += more
+    return state, happened
+
+
+def overlook(rule: Rule, state: State, since: datetime, until: datetime) -> tuple[State, list[Happening]]:
+    """In between nobody looked: values that are missing count as missing until `since`, and from `until` on anew."""
+    state, happened = lack(rule, state, since)
+    if state.seen_at is not None and state.seen_at < until:
+        state = replace(state, seen_at=until)
     return state, happened
 
 

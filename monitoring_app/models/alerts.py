@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 
@@ -150,3 +152,8 @@ class Silence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule or self.application} until {self.ends_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def over_at(self) -> datetime:
+        """Its end: the one that was set, or the one before its time."""
+        return self.ended_at or self.ends_at

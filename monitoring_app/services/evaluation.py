@@ -22,9 +22,10 @@ from monitoring_app.rules import What
 from monitoring_app.services import telling
 from monitoring_app.services.alerts import write_event
 from monitoring_app.services.default_rules import POSTGRESQL_DOWN
-from monitoring_app.services.loop import EVALUATE, HOST, SERVER, interval
+from monitoring_app.services.loop import EVALUATE, HOST, SERVER, own_silence
 from monitoring_app.services.rules import as_pure, concerns
 from monitoring_app.services.samples import Point
+from monitoring_app.services.silences import planned_ends
 
 logger = logging.getLogger("causeway.monitoring")
 
@@ -34,9 +35,6 @@ FIRST_LOOK: Final = timedelta(minutes=15)
 BEHIND: Final = timedelta(minutes=10)
 RAW_KEPT: Final = timedelta(hours=48)
 MOST_POINTS: Final = 1000
-# The monitor was silent itself: that nothing was measured meanwhile says nothing about what is watched.
-OWN_SILENCE: Final = timedelta(seconds=60)
-INTERVALS: Final = 4
 # A series that nobody measures any more (a volume was taken out of the settings), while others of its part are.
 FORGOTTEN: Final = timedelta(minutes=15)
 
@@ -100,11 +98,12 @@ def _judge(target: Target, now: datetime, changes: Changes) -> list[Series]:
     points = _news(series, longest, now)
     rows = Alert.objects.select_for_update(of=("self",)).filter(rule__in=rules).exclude(state=AlertState.RESOLVED)
     standing = {(alert.rule_id, alert.series_id): alert for alert in rows.select_related("series")}
+    anew = planned_ends(target.application, now - RAW_KEPT, now)
     for rule in rules:
         rule.target = target
         for one in series:
             if concerns(rule, one):
-                _judge_one(rule, one, points.get(one.pk, []), standing.get((rule.pk, one.pk)), changes)
+                _judge_one(rule, one, points.get(one.pk, []), anew, standing.get((rule.pk, one.pk)), changes)
     moved = []
     for one in series:
         newest = max((point.at for point in points.get(one.pk, [])), default=None)
@@ -144,11 +143,18 @@ def _points(series: Iterable[Series], since: datetime, most: int | None) -> dict
     return found
 
 
-def _judge_one(rule: AlertRule, series: Series, points: Sequence[Point], alert: Alert | None, changes: Changes) -> None:
+def _judge_one(
+    rule: AlertRule,
+    series: Series,
+    points: Sequence[Point],
+    anew: Sequence[datetime],
+    alert: Alert | None,
+    changes: Changes,
+) -> None:
     numbers = as_pure(rule)
     state = _state(series, alert)
     after = series.judged_until
-    state, happened = pure.play(numbers, state, pure.observations(numbers, points, after))
+    state, happened = pure.play(numbers, state, pure.observations(numbers, points, after, anew))
     # Only where all that was stored is judged is it true that nothing came after.
     if series.checked_at is not None and (series.last_at is None or _newest(points, after) == series.last_at):
         state, more = pure.lack(numbers, state, series.checked_at)
@@ -237,7 +243,7 @@ def _end_forgotten(target: Target, now: datetime, changes: Changes) -> None:
 def _is_forgotten(series: Series, rounds: dict[str, datetime | None], now: datetime) -> bool:
     metric = METRICS.get(series.metric)
     ended = rounds.get(HOST if metric is not None and metric.from_host else SERVER)
-    looks = ended is not None and now - ended < _own_silence()
+    looks = ended is not None and now - ended < own_silence()
     return looks and series.checked_at is not None and now - series.checked_at > FORGOTTEN
 
 
@@ -261,12 +267,8 @@ def _end_unwatched(now: datetime) -> None:
 
 def _forgive_own_silence(now: datetime) -> None:
     last = Round.objects.filter(target=None, part=EVALUATE).values_list("ended_at", flat=True).first()
-    if last is not None and now - last > _own_silence():
+    if last is not None and now - last > own_silence():
         Series.objects.filter(target__enabled=True).update(expected_from=now)
-
-
-def _own_silence() -> timedelta:
-    return max(OWN_SILENCE, INTERVALS * interval())
 
 
 def _note(action: str, alert: Alert, target: Target) -> None:

@@ -7,12 +7,13 @@ that is doubled does nothing, and one that never came back is seen.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from django.conf import settings
 from django.db.models import Q
 
 from controlplane import doorbell
-from monitoring_app.models import Round, Target
+from monitoring_app.models import Round, Series, Target
 from monitoring_app.probes.measurement import Measurement
 from monitoring_app.services import samples
 
@@ -26,6 +27,9 @@ MEASURE_HOST = "monitoring_app.measure_host"
 # A worker that died with a part holds it no longer than this; every part ends itself well before.
 CLAIM = timedelta(seconds=60)
 SILENT_INTERVALS = 3
+# The monitor was silent itself: that nothing was measured meanwhile says nothing about what is watched.
+OWN_SILENCE = timedelta(seconds=60)
+INTERVALS = 4
 
 
 def interval() -> timedelta:
@@ -72,10 +76,26 @@ def last_tick() -> datetime | None:
     return Round.objects.filter(target=None, part=TICK).values_list("began_at", flat=True).first()
 
 
+def own_silence() -> timedelta:
+    """The monitor was down when it was silent for longer."""
+    return max(OWN_SILENCE, INTERVALS * interval())
+
+
 def is_silent(*, now: datetime) -> bool:
     """Whether the last tick is older than three intervals."""
     last = last_tick()
     return last is None or now - last > SILENT_INTERVALS * interval()
+
+
+def was_down(target: Target, since: datetime, until: datetime, *, spacing: int = 0) -> list[tuple[datetime, datetime]]:
+    """When no tick looked after the target, oldest first: each writes a `loop_age`. spacing: seconds that the stored
+    samples of that time stand for, 0 for raw ones."""
+    series = Series.objects.filter(target=target, metric="loop_age", labels_key=f"part={SERVER}").first()
+    if series is None:
+        return []
+    longest = max(own_silence(), timedelta(seconds=2 * spacing))
+    ticks = [point.at for point in samples.window(series, since - longest, until)]
+    return [(one, after) for one, after in pairwise(ticks) if after - one > longest]
 
 
 def age_of(target: Target, part: str, now: datetime) -> timedelta:

@@ -17,9 +17,10 @@ from controlplane.refusals import FieldsRefused, Stale
 from controlplane.registry.models import Application
 from monitoring_app import rules as pure
 from monitoring_app.models import AlertRule, NoData, Resolution, Series, Target
-from monitoring_app.services import samples
+from monitoring_app.services import loop, samples
 from monitoring_app.services.default_rules import BEFORE_CUT_OVER, DEFAULTS, WRONG_DATABASE
 from monitoring_app.services.permissions import require_change
+from monitoring_app.services.silences import planned_ends
 
 CHANGEABLE = (
     "enabled",
@@ -151,11 +152,16 @@ def preview(*, rule_values: AlertRule | Mapping[str, Any], target: Target, since
     row = rule_values if isinstance(rule_values, AlertRule) else AlertRule(target=target, **rule_values)
     check(row)
     rough = since < until - _RAW_FOR
-    rule = as_pure(row, spacing=Resolution.FIVE_MINUTES.value if rough else 0)
+    spacing = Resolution.FIVE_MINUTES.value if rough else 0
+    rule = as_pure(row, spacing=spacing)
+    seen = _Seen(
+        blind=loop.was_down(target, since, until, spacing=spacing),
+        anew=planned_ends(target.application, since, until),
+    )
     alerts: list[PreviewAlert] = []
     measured = False
     for series in series_of(row, target):
-        found, any_value = _play(rule, series, since, until)
+        found, any_value = _play(rule, series, seen, since, until)
         alerts += found
         measured = measured or any_value
     burning = [((one.ended or until) - one.fired).total_seconds() for one in alerts]
@@ -226,11 +232,26 @@ def _senseless(row: AlertRule) -> dict[str, str]:
     return wrong
 
 
-def _play(rule: pure.Rule, series: Series, since: datetime, until: datetime) -> tuple[list[PreviewAlert], bool]:
+@dataclass(frozen=True)
+class _Seen:
+    """What evaluation knew besides the samples: when the monitor was down, and when planned stops ended."""
+
+    blind: list[pure.Blind]
+    anew: list[datetime]
+
+
+def _play(
+    rule: pure.Rule, series: Series, known: _Seen, since: datetime, until: datetime
+) -> tuple[list[PreviewAlert], bool]:
     points = samples.window(series, since - timedelta(seconds=rule.window_seconds), until)
-    seen = pure.observations(rule, points, after=since - timedelta(microseconds=1))
-    state, happened = pure.play(rule, pure.State(), seen)
+    seen = pure.observations(rule, points, since - timedelta(microseconds=1), known.anew)
+    state, happened = pure.play(rule, pure.State(), seen, known.blind)
     looked = min(until, series.checked_at) if series.checked_at else until
+    last = points[-1].at if points else since
+    for begun, ended in known.blind:
+        if last < ended <= looked:
+            state, more = pure.overlook(rule, state, begun, ended)
+            happened += more
     state, more = pure.lack(rule, state, looked)
     alerts: list[PreviewAlert] = []
     fired: pure.State | None = None

@@ -21,6 +21,7 @@ from monitoring_app.models import Alert, AlertRule, Silence
 from monitoring_app.services.permissions import require_change
 
 LONGEST = timedelta(days=7)
+OF_A_RUN = "run:"  # how `about` begins where a run opened it
 
 
 def open_silence(
@@ -89,6 +90,12 @@ def end_silences(*, application: Application, about: str, now: datetime, by: Any
 def open_now(now: datetime) -> QuerySet[Silence]:
     """The silences that hold mails back at this moment."""
     return Silence.objects.filter(starts_at__lte=now, ends_at__gt=now, ended_at=None)
+
+
+def planned_ends(application: Application, since: datetime, until: datetime) -> list[datetime]:
+    """When runs that kept the application down let it go, oldest first: what failed before says nothing of after."""
+    rows = Silence.objects.filter(application=application, about__startswith=OF_A_RUN, starts_at__lte=until)
+    return sorted(row.over_at for row in rows if since <= row.over_at <= until)
 
 
 def silence_of(alert: Alert, now: datetime) -> Silence | None:

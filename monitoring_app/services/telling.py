@@ -21,7 +21,7 @@ from monitoring_app.services import people, wording
 from monitoring_app.services.alerts import release, write_event
 from monitoring_app.services.default_rules import POSTGRESQL_DOWN
 from monitoring_app.services.people import Person
-from monitoring_app.services.silences import open_now
+from monitoring_app.services.silences import OF_A_RUN, open_now
 from monitoring_app.services.wording import Said
 
 KIND: Final = "alert_"  # every mail's kind about an alert begins so
@@ -42,11 +42,12 @@ def tell_round(
     """
     burning = _burning(target)
     silences = _silences(target, now)
+    stops = _planned_stops(target, now)
     down = _down(target)
     unseen = {alert.pk for alert in late}
     for alert in resolved:
         if alert.pk in unseen:
-            if not _silenced(alert, silences) and not _explained(alert, down, now):
+            if not _silenced(alert, silences) and not _explained(alert, down, now) and not _settles(alert, stops, now):
                 _tell(alert, Said.LATE, people.told_of_alerts(target.application, alert.rule.severity), now)
         else:
             _tell_the_end(alert, now)
@@ -54,7 +55,7 @@ def tell_round(
         _expire(alert, now)
     _announce_after_silences(target, burning, silences, now)
     for alert in burning:
-        if alert.state == AlertState.FIRING:
+        if alert.state == AlertState.FIRING and not _settles(alert, stops, now):
             _consider(alert, silences, down, now)
 
 
@@ -163,6 +164,19 @@ def _silences(target: Target, now: datetime) -> list[Silence]:
 
 def _silenced(alert: Alert, silences: Iterable[Silence]) -> bool:
     return any(silence.rule_id in (None, alert.rule_id) for silence in silences)
+
+
+def _planned_stops(target: Target, now: datetime) -> list[Silence]:
+    """Those of runs that are over."""
+    rows = Silence.objects.filter(application=target.application, about__startswith=OF_A_RUN, starts_at__lte=now)
+    return [row for row in rows if row.over_at <= now]
+
+
+def _settles(alert: Alert, stops: Iterable[Silence], now: datetime) -> bool:
+    """It began while a run kept the application down, which has only just come up: it may still need `keep` to end."""
+    settle = timedelta(seconds=alert.rule.keep_seconds) + _MARGIN
+    began = [stop for stop in stops if stop.starts_at <= alert.began_at <= stop.over_at]
+    return alert.rule.metric not in _STANDS_ALONE and any(now < stop.over_at + settle for stop in began)
 
 
 def _down(target: Target) -> _Down | None:

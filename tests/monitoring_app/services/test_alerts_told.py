@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -403,3 +404,47 @@ def test_a_rule_that_the_cut_over_switches_on_says_nothing_about_the_time_before
     for second in range(315, 400, STEP):
         look(second, 0.0)
     assert Alert.objects.get(state=AlertState.FIRING).rule.code == "wrong-database"
+
+
+@contextmanager
+def stopped(target: Target, second: float, seconds: float) -> Iterator[None]:
+    """A run keeps the application down for so long, from then on."""
+    application, about = target.application, "run:14"
+    silences.open_silence(
+        application=application, rule=None, ends_at=at(21_600), reason="down", by="system", about=about, now=at(second)
+    )
+    yield
+    silences.end_silences(application=application, about=about, now=at(second + seconds))
+
+
+CHECKS = {"source": "endpoint checks"}
+
+
+def test_failures_of_a_planned_stop_are_no_alarm_once_the_application_is_up_again(
+    target: Target, ana: User, box: Postbox
+) -> None:
+    next_round = live(target, "error_rate", [0.0] * 20, labels=CHECKS, count=5)
+    with stopped(target, next_round - 5, 30):
+        next_round = live(target, "error_rate", [100.0] * 2, labels=CHECKS, count=5, start=next_round)
+    live(target, "error_rate", [0.0] * 25, labels=CHECKS, count=5, start=next_round)
+    assert subjects(box) == []
+
+
+def test_an_application_that_fails_after_a_planned_stop_is_told_of_by_what_came_after(
+    target: Target, ana: User, box: Postbox
+) -> None:
+    with stopped(target, -5, 30):
+        next_round = live(target, "error_rate", [100.0] * 2, labels=CHECKS, count=10)
+    live(target, "error_rate", [20.0] * 30, labels=CHECKS, count=10, start=next_round)
+    assert subjects(box) == ["[CRITICAL] yukyu: Requests fail (endpoint checks)"]
+    assert Alert.objects.get().peak == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(("well", "told"), [(True, []), (False, ["[CRITICAL] yukyu: An endpoint does not answer (health)"])])
+def test_what_fired_in_a_planned_stop_is_told_only_when_it_lasts_beyond_it(
+    target: Target, ana: User, box: Postbox, well: bool, told: list[str]
+) -> None:
+    with stopped(target, -5, 300):
+        next_round = live(target, "endpoint_up", [0.0] * 20, labels={"endpoint": "health"})
+    live(target, "endpoint_up", [float(well)] * 12, labels={"endpoint": "health"}, start=next_round)
+    assert subjects(box) == told

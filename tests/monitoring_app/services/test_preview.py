@@ -13,6 +13,7 @@ from hypothesis import strategies as some
 from controlplane.refusals import FieldsRefused, Forbidden, Stale
 from controlplane.registry.models import Role
 from monitoring_app.models import Alert, AlertRule, AlertState, Target
+from monitoring_app.probes.measurement import Measurement
 from monitoring_app.services import rules
 from monitoring_app.services.evaluation import evaluate
 from tests.monitoring_app.arranged import at, live, measured, on_call, person, rule, value, watched
@@ -129,3 +130,22 @@ def test_every_default_makes_sense(target: Target) -> None:
     for one in AlertRule.objects.filter(target=target):
         rules.check(one)
         assert one.first_thing and (one.enabled or one.why_off), asdict(rules.as_pure(one))
+
+
+def test_values_that_are_missing_because_causeway_was_down_are_no_alert_of_a_preview(target: Target) -> None:
+    pool = rule(target, "pool", no_data="alert", no_data_seconds=60)
+    for second in (0, 15, 30, *range(900, 1000, 15)):
+        tick = Measurement("loop_age", 1.0, {"part": "server"})
+        measured(target, second, tick, value("pool_used", 10.0))
+    told = rules.preview(rule_values=pool, target=target, since=at(0), until=at(1000))
+    assert told.measured and not told.alerts
+
+
+def test_values_that_are_missing_while_causeway_looked_are_an_alert_of_a_preview(target: Target) -> None:
+    pool = rule(target, "pool", no_data="alert", no_data_seconds=60)
+    for second in range(0, 1000, 15):
+        tick = Measurement("loop_age", 1.0, {"part": "server"})
+        found = [value("pool_used", 10.0)] if second < 45 or second >= 900 else []
+        measured(target, second, tick, *found)
+    told = rules.preview(rule_values=pool, target=target, since=at(0), until=at(1000))
+    assert [(one.kind, one.began, one.fired) for one in told.alerts] == [("no_data", at(30), at(90))]

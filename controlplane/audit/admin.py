@@ -24,7 +24,8 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     @cached_property
     def count(self) -> int:
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return rows[:REACH].count()
+        # In no order: sorting thousands of rows to count them is the dearest part of a list's page.
+        return rows.order_by()[:REACH].count()
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

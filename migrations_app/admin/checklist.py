@@ -57,6 +57,7 @@ class ItemAdmin(ServicesRule):
     list_filter = ("state", "prover", "level", "phase")
     search_fields = ("code", "title", "=run__pk")
     list_select_related = ("run__application",)
+    ordering = ("-run_id", "position")  # by the item's own column, whose index gives the newest runs without a sort
     looks = state_column("item")
 
 

@@ -99,7 +99,7 @@ class StepAdmin(ServicesRule):
     list_filter = ("state", "phase", "queue")
     search_fields = ("name", "title", "=run__pk", "error_code")
     list_select_related = ("run__application",)
-    ordering = ("-run", "position")
+    ordering = ("-run_id", "position")  # "-run" would turn round the order of runs, which is the newest first
     looks = state_column("step")
 
 

@@ -118,8 +118,8 @@ def earlier(run: MigrationRun, items: Sequence[ChecklistItem]) -> dict[str, Earl
     titles = {item.code: item.title for item in items}
     rows = ChecklistItem.objects.filter(run__in=runs, code__in=list(titles)).exclude(state=ItemState.OPEN)
     found: dict[str, Earlier] = {}
-    for row in rows.order_by("-run"):
-        if titles[row.code] == row.title:
-            said = str(row.evidence.get("message", ""))
-            found.setdefault(row.code, Earlier(row.run_id, row.state, said, row.changed_at))
+    columns = ("code", "title", "run_id", "state", "evidence__message", "changed_at")  # not evidence's lists of tables
+    for code, title, run_id, state, said, at in rows.order_by("-run_id").values_list(*columns):
+        if titles[code] == title and code not in found:
+            found[code] = Earlier(run_id, state, str(said or ""), at)
     return found

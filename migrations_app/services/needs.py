@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from controlplane.registry.models import Membership, Role
 from migrations_app.models import Approval, ChecklistItem, Gate, MigrationRun, RollbackRequest
 from migrations_app.models.states import RUN_FINISHED, GateState, ItemState, RunState
 from migrations_app.services.break_glass import uncountersigned
-from migrations_app.services.checklist import phases_before
+from migrations_app.services.checklist import FINE, phases_before
 from migrations_app.services.gate_rules import COUNTED, required_roles
 from migrations_app.services.gate_view import can_sign
 
@@ -40,7 +40,7 @@ class Need:
 
 def needs_me(user: Any) -> list[Need]:
     """The runs that wait for something this user can supply. Seven queries, and a look at each gate that has
-    changed and asks for one of the user's roles."""
+    changed, asks for one of the user's roles, and against which no item of the checklist stands."""
     roles = _roles(user)
     if not roles:
         return []
@@ -95,11 +95,12 @@ class _Facts:
     def of(cls, user: Any, roles: Mapping[int, frozenset[str]], runs: Sequence[MigrationRun]) -> _Facts:
         waiting = RollbackRequest.objects.filter(run__in=runs, state=RollbackRequest.State.WAITING)
         gates = _open_gates(runs)
+        against = _against(gates)
         return cls(
             requests={request.run_id: request for request in waiting},
             gates=gates,
-            left=_left(gates),
-            verdicts=_verdicts(user, roles, gates.values()),
+            left=_left(against),
+            verdicts=_verdicts(user, roles, [gate for run, gate in gates.items() if run not in against]),
         )
 
 
@@ -122,23 +123,34 @@ def _open_gates(runs: Sequence[MigrationRun]) -> dict[int, Gate]:
     return found
 
 
-def _left(gates: Mapping[int, Gate]) -> dict[int, dict[str, int]]:
-    """What stands against the open gate of each run; items of later phases don't."""
-    items = ChecklistItem.objects.filter(run__in=gates, level="mandatory", state__in=_LEFT)
-    left: dict[int, dict[str, int]] = {}
-    for run, prover, phase, count in items.values_list("run", "prover", "phase").annotate(Count("pk")).order_by():
+def _against(gates: Mapping[int, Gate]) -> dict[int, list[tuple[str, str, int]]]:
+    """By run, the mandatory items that stand against its open gate: prover, state, how many. Those of later phases
+    don't; nor is a run here against whose gate none stands."""
+    items = ChecklistItem.objects.filter(run__in=gates, level="mandatory").exclude(state__in=sorted(FINE))
+    found: dict[int, list[tuple[str, str, int]]] = {}
+    rows = items.values_list("run", "prover", "state", "phase").annotate(Count("pk")).order_by()
+    for run, prover, state, phase, count in rows:
         if phase in phases_before(gates[run].code):
-            of_run = left.setdefault(run, {})
-            of_run[prover] = of_run.get(prover, 0) + count
+            found.setdefault(run, []).append((prover, state, count))
+    return found
+
+
+def _left(against: Mapping[int, Sequence[tuple[str, str, int]]]) -> dict[int, dict[str, int]]:
+    """How many are still to be recorded, by prover; what failed waits for something else than a record."""
+    left: dict[int, dict[str, int]] = {}
+    for run, items in against.items():
+        for prover, state, count in items:
+            if state in _LEFT:
+                of_run = left.setdefault(run, {})
+                of_run[prover] = of_run.get(prover, 0) + count
     return left
 
 
-def _verdicts(user: Any, roles: Mapping[int, frozenset[str]], gates: Iterable[Gate]) -> dict[int, str | None]:
+def _verdicts(user: Any, roles: Mapping[int, frozenset[str]], gates: Sequence[Gate]) -> dict[int, str | None]:
     """Whether the user can sign is decided by the gates' own rules; the answer is kept while the run stays as it is.
 
     A gate that asks for no role of the user's, or has that signature, is not looked at.
     """
-    gates = list(gates)
     signed = _signed(gates)
     mine = [
         gate

@@ -53,7 +53,8 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
     mine = _my_provers(request, run)
     people = [item for item in items if item.prover != Prover.SYSTEM]
     left = [item for item in people if item.state not in FINE]
-    left_due = [item for item in left if item in due]
+    reached = {item.code for item in due}
+    left_due = [item for item in left if item.code in reached]
     mandatory = [item for item in due if item.level == Level.MANDATORY]
     against = [item for item in mandatory if item.state not in FINE]
     since = checklist_overview.last_look(run, request.user)
@@ -61,11 +62,13 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
     for item in items:
         item.earlier = earlier.get(item.code)  # type: ignore[attr-defined]
     yours = sorted((item for item in left_due if item.prover in mine), key=_most_urgent)
+    others = [item for item in left_due if item.prover not in mine]
+    failed = [item for item in due if item.state == ItemState.FAILED]
     context = {
         **run_frame(run, "checklist"),
         "yours": yours,
-        "others": [item for item in left_due if item.prover not in mine],
-        "later": [item for item in left if item not in due],
+        "others": others,
+        "later": [item for item in left if item.code not in reached],
         "recorded": [item for item in people if item.state in FINE],
         "trouble": [item for item in due if item.prover == Prover.SYSTEM and item.state in _TROUBLE],
         "phases": _phases(items),
@@ -75,9 +78,9 @@ def show(request: HttpRequest, number: int) -> HttpResponse:
         "against": len(against),
         "gate": checklist_overview.next_gate(run),
         "sentence": _sentence(yours),
-        "failed": [item for item in due if item.state == ItemState.FAILED],
-        "failed_elsewhere": sum(1 for item in due if item.state == ItemState.FAILED and item not in yours),
-        "waits_for": _waits_for(run, [item for item in left_due if item.prover not in mine]),
+        "failed": failed,
+        "failed_elsewhere": sum(1 for item in failed if item not in yours),
+        "waits_for": _waits_for(run, others),
         "since": since,
         "changes": (changes := checklist_overview.changes_since(run, request.user, since)),
         "changes_failed": sum(1 for change in changes if change.item.state in _TROUBLE),

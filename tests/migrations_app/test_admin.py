@@ -119,3 +119,12 @@ def test_an_action_wants_exactly_one_run(who: make.People, run: MigrationRun) ->
     sent = {"action": "roll_back", "_selected_action": [run.pk, other.pk]}
     answer = _as(who.ops).post("/admin/migrations_app/migrationrun/", sent, follow=True)
     assert "Choose one run" in answer.content.decode()
+
+
+@pytest.mark.parametrize("model", ["runstep", "checklistitem"])
+def test_what_belongs_to_the_newest_run_stands_first(who: make.People, run: MigrationRun, model: str) -> None:
+    newest = make.run(run.plan, who.ops)
+    page = _as(who.boss).get(reverse(f"admin:migrations_app_{model}_changelist"))
+    rows = page.context["cl"].result_list
+    assert {row.run_id for row in rows[:10]} == {newest.pk}
+    assert [row.position for row in rows[:10]] == sorted(row.position for row in rows[:10])

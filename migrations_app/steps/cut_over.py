@@ -141,7 +141,10 @@ def _cross(context: StepContext, moments: Moments) -> StepResult:
     pair, driver = pair_of(run), workplace.driver_of(run)
     decision = mended(pair, run)
     if decision.live == "sqlite":
-        up_on(driver, run, "sqlite")  # an attempt that was cut off may have stopped it
+        if moments.at("down_since") is not None and moments.at("up_since") is None:
+            back_up_on(driver, run, "sqlite", moments)  # a cut-off attempt told it to stop: it may still be about to
+        else:
+            up_on(driver, run, "sqlite")
         moments.forget()
         _freeze(context, pair, driver, moments)
     else:

@@ -1,7 +1,9 @@
 """A real application of a few lines, with faults to choose from: `tiny_app.py ROLE [PORT]`.
 
 DATABASE_URL comes from the process environment, else from the .env of its folder. The table `items` (id, name) is in
-both databases; every 0.1 s it writes a row to `beats` when TINY_WRITES=1. TINY_FAULT: see the tests.
+both databases; every 0.1 s it writes a row of its own to `beats` when TINY_WRITES=1, and once that was acknowledged
+notes it in acknowledged.log. While there is a file `wait_to_start` in its folder it doesn't start. TINY_FAULT: see the
+tests.
 """
 
 import http.server
@@ -121,13 +123,20 @@ def note(text: str) -> None:
 
 
 def write_beats(database: Database) -> None:
+    number = 0
     while not stop.wait(0.1):
-        database.query("INSERT INTO beats (name) VALUES ('beat')")
+        number += 1
+        beat = f"beat {os.getpid()} {number}"
+        database.query(f"INSERT INTO beats (name) VALUES ('{beat}')")
+        with open("acknowledged.log", "a") as log:
+            log.write(f"{beat}\n")
 
 
 def main() -> None:
     role = sys.argv[1]
     note(f"start {role}")
+    while os.path.exists("wait_to_start"):
+        time.sleep(0.05)
     if FAULT == "does_not_start":
         print("cannot start: no licence")
         sys.exit(3)

@@ -16,7 +16,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from controlplane.embedded import EmbeddedPostgres
+from controlplane.embedded import EmbeddedBroker, EmbeddedPostgres
 from controlplane.registry.models import Application, Membership
 from migrations_app.applications.processes import create_time
 from migrations_app.applications.supervisor import LIFELINE_VARIABLE
@@ -30,6 +30,7 @@ from migrations_app.services.runs import create_run, start_run, submit_run
 from migrations_app.steps import workplace
 from tests import factories as make
 from tests.migrations_app.applications.conftest import free_port
+from tests.migrations_app.runs.workers import Workers, workers_on
 
 TINY = Path(__file__).parents[1] / "applications" / "tiny_app.py"
 PEOPLE = {"ana": ("ops",), "ben": ("lead",), "chika": ("qa",), "dana": ("viewer",), "eve": ("lead",)}
@@ -246,3 +247,15 @@ def world(
     yield made
     made.set_fault("")
     made.stop_everything()
+
+
+@pytest.fixture
+def own_broker(servers_dir: Path) -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(servers_dir / "broker") as server:
+        yield server
+
+
+@pytest.fixture
+def workers(world: World, own_broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Workers]:
+    with workers_on(tmp_path, own_broker.url) as started:
+        yield started

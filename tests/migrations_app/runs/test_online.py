@@ -18,6 +18,7 @@ from migrations_app.services.reality import probe_reality
 from migrations_app.services.rollback import request_rollback
 from migrations_app.services.runs import resume_run
 from migrations_app.steps import cut_over, workplace
+from migrations_app.steps.crossing import Moments
 from tests import factories as make
 from tests.migrations_app.runs.conftest import World
 from tests.migrations_app.runs.online import (
@@ -163,6 +164,35 @@ def test_a_freeze_that_is_given_up_leaves_the_application_on_sqlite(world: World
     run = world.drive(run)
     assert run.state == "waiting", run.held_reason
     assert "it takes writes" in [name for _, name in read_target(world, ITEMS)]
+
+
+def test_an_application_that_a_cut_off_freeze_told_to_stop_is_up_again_when_the_next_one_is_given_up(
+    world: World,
+) -> None:
+    """It takes its time to stop: to the worker that goes on it seems to be up, and a moment later it is gone."""
+    world.stop_everything()
+    world.set_fault("ignores_sigterm")
+    world.application.busy_timeout_ms = 500
+    for process in world.application.processes:
+        process["stop_timeout_seconds"] = 2
+    world.application.save()
+    world.start_application()
+    plan = world.plan()
+    make.rehearsed(plan, world.ana, strategy="online")
+    run = prepared(world, plan)
+    world.sign(run, "go", "ben", "lead")
+    world.sign(run, "go", "ana", "ops")
+    before = (world.folder / "events.log").read_text().count("start web")
+    driver = workplace.driver_of(run)
+    Moments(run, "cut_over").note("down_since")  # the worker died between this and SQLite's commit
+    driver.signal_stop()
+    with closing(sqlite3.connect(world.sqlite, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        run = world.drive(run)
+    assert (run.state, world.step(run, "cut_over").error_code) == ("held", "FREEZE_GAVE_UP")
+    assert (world.folder / "events.log").read_text().count("start web") == before + 1
+    status = driver.status()
+    assert status.state == "running" and all(process.alive for process in status.processes)
 
 
 @pytest.mark.parametrize("moment", ["stop", "point", "start"])

@@ -6,9 +6,7 @@ import os
 import signal
 import sqlite3
 import threading
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import psycopg2
 import pytest
@@ -21,21 +19,9 @@ from migrations_app.models import MigrationRun
 from migrations_app.services.runs import start_run, submit_run
 from tests import factories as make
 from tests.migrations_app.runs.conftest import World
-from tests.migrations_app.runs.workers import Workers, add_ballast, chunks_loaded, wait_for, workers_on
+from tests.migrations_app.runs.workers import Workers, add_ballast, chunks_loaded, wait_for
 
 ROWS = 300_000
-
-
-@pytest.fixture
-def own_broker(servers_dir: Path) -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker(servers_dir / "broker") as server:
-        yield server
-
-
-@pytest.fixture
-def workers(world: World, own_broker: EmbeddedBroker, tmp_path: Path) -> Iterator[Workers]:
-    with workers_on(tmp_path, own_broker.url) as started:
-        yield started
 
 
 def sums(world: World) -> tuple[tuple[object, ...], tuple[object, ...]]:

@@ -2,13 +2,13 @@
 
 A key may stand in the log many times, and for rows that didn't change: it is read once, as it is now. Keys are told
 apart by value and storage class, since PostgreSQL's text knows 1 from 1.0, and compared with rows byte by byte, since
-a NOCASE column finds 'A' where 'a' is asked for.
+a NOCASE column finds 'A' where 'a' is asked for. Keys that are one key in PostgreSQL come together (key_twins.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from migrations_app.engine.capture.state import CapturedTable
@@ -17,6 +17,7 @@ from migrations_app.engine.conversions.conversions import Convert, Unfit, conver
 from migrations_app.engine.conversions.inverse import InverseForms, RowInverse
 from migrations_app.engine.errors import Failed
 from migrations_app.engine.plan import MovePlan, TablePlan
+from migrations_app.engine.replay.key_twins import Spellings, same_key, signs
 from migrations_app.engine.replay.snapshot import Snapshot
 from migrations_app.engine.replay.spool import Spool
 from migrations_app.engine.source.cells import Cell, InvalidText, Row, encode_row
@@ -32,7 +33,8 @@ _RANGE = "FROM causeway_log WHERE seq > ? AND seq <= ?"
 class TableWay:
     """How one table's rows travel. `key`: the source's names of the columns that the log has, in its order.
 
-    inverse: what would bring each row back as it is, where that must be possible.
+    inverse: what would bring each row back as it is, where that must be possible. spellings: where a key may have
+    several.
     """
 
     number: int
@@ -41,6 +43,7 @@ class TableWay:
     writer: LineWriter
     key_converters: tuple[Convert, ...]
     inverse: RowInverse | None = None
+    spellings: Spellings | None = None
 
     @property
     def target_key(self) -> tuple[str, ...]:
@@ -102,7 +105,16 @@ def ways(plan: MovePlan, captured: Sequence[CapturedTable], forms: InverseForms 
             )
         converters = tuple(conversion(loaded[n].conversion, loaded[n].target_type).convert for n in each.key)
         inverse = forms.of_table(table) if forms is not None else None
-        found[each.number] = TableWay(each.number, table, each.key, LineWriter(table), converters, inverse)
+        spellings = Spellings([loaded[name] for name in each.key])
+        found[each.number] = TableWay(
+            each.number,
+            table,
+            each.key,
+            LineWriter(table),
+            converters,
+            inverse,
+            spellings if spellings.several else None,
+        )
     return found
 
 
@@ -124,6 +136,7 @@ def spool_dirty(snapshot: Snapshot, found: dict[int, TableWay], part: Part, spoo
 
 def _spool_table(snapshot: Snapshot, way: TableWay, part: Part, width: int, spool: Spool, control: Control) -> None:
     reader = _Reader(snapshot, way)
+    once = part.whole and way.spellings is None
     spool.begin(way.number, width - len(way.key))
     with snapshot.errors(f"reading changed rows of table {way.table.name!r}"):
         for place, found in enumerate(snapshot.select(reader.sql, (part.after, part.until, way.number))):
@@ -133,8 +146,11 @@ def _spool_table(snapshot: Snapshot, way: TableWay, part: Part, width: int, spoo
             if None in key:
                 _refuse_null(snapshot, way)
                 continue
-            line = way.row_line(row) if row is not None else None
-            spool.add(way.key_line(key), line, 0 if part.whole else _digest(key))
+            for each, its_row in reader.own(key, row):
+                line = way.row_line(its_row) if its_row is not None else None
+                spool.add(way.key_line(each), line, 0 if once else _digest(each))
+                for twin, twins_row in reader.twins(snapshot, each):
+                    spool.add(way.key_line(twin), way.row_line(twins_row), _digest(twin), again=True)
 
 
 def _digest(key: Row) -> int:
@@ -148,18 +164,47 @@ class _Reader:
     def __init__(self, snapshot: Snapshot, way: TableWay) -> None:
         self._wide = snapshot.encoding != "UTF-8"
         self._codec = _CODEC[snapshot.encoding]
-        self._width = len(way.key)
+        self._way, self._width = way, len(way.key)
+        self._key_places = [way.writer.columns.index(name) for name in way.key]
         keys = [f"d.k{place}" for place in range(1, self._width + 1)]
         cells = [f"t.{quote_name(name)}" for name in way.writer.columns]
-        first = f"t.{quote_name(way.key[0])}"
-        wanted = [*self._parts(keys), f"{first} IS NOT NULL", *self._parts(cells)]
+        own = [f"t.{quote_name(name)}" for name in way.key]
+        wanted = [*self._parts(keys), f"{own[0]} IS NOT NULL", *self._parts(cells)]
         plain = [f"k{place}" for place in range(1, self._width + 1)]
         group = ", ".join(f"{name}, typeof({name})" for name in plain)
         dirty = f"SELECT {', '.join(plain)} {_RANGE} AND tbl = ? GROUP BY {group}"
-        same = " AND ".join(_same(f"t.{quote_name(n)}", key) for n, key in zip(way.key, keys, strict=True))
+        same = " AND ".join(_same(cell, key) for cell, key in zip(own, keys, strict=True))
         self.sql = (
             f"SELECT {', '.join(wanted)} FROM ({dirty}) AS d LEFT JOIN {quote_name(way.table.name)} AS t ON {same}"
         )
+        wanted[: len(self._parts(keys))] = self._parts(own)
+        self._twin_sql = f"SELECT {', '.join(wanted)} FROM {quote_name(way.table.name)} AS t WHERE "
+        self._own = own
+
+    def own(self, key: Row, row: Row | None) -> Iterator[tuple[Row, Row | None]]:
+        """The key with its row; with zeros of both signs, where the row tells which of them it has."""
+        for each in signs(key):
+            there = row is not None and same_key(each, tuple(row[place] for place in self._key_places))
+            yield each, row if there else None
+
+    def twins(self, snapshot: Snapshot, key: Row) -> Iterator[tuple[Row, Row]]:
+        """Rows that there are under another key that is the same in PostgreSQL."""
+        if self._way.spellings is None:
+            return
+        try:
+            cells = self._way.spellings.of(key)
+        except Unfit:
+            return
+        if all(len(each) == 1 for each in cells):
+            return
+        marks = [", ".join("CAST(? AS TEXT)" if isinstance(c, InvalidText) else "?" for c in each) for each in cells]
+        among = " AND ".join(f"{own} IN ({each})" for own, each in zip(self._own, marks, strict=True))
+        bound = [cell.raw if isinstance(cell, InvalidText) else cell for each in cells for cell in each]
+        line = self._way.key_line(key)
+        for found in snapshot.select(self._twin_sql + among, bound):
+            twin, row = self.split(found)
+            if row is not None and not same_key(twin, key) and self._way.key_line(twin) == line:
+                yield twin, row
 
     def _parts(self, expressions: Sequence[str]) -> list[str]:
         """UTF-16: SQLite would replace what it can't decode, so the stored bytes are asked for."""

@@ -2,7 +2,9 @@
 
 Columns: `tbl`, the table's number in the log; `n`, the key's number in the spool; `h`, a digest of the key as SQLite
 has it (0 where no key can be there twice); `p`, whether SQLite has such a row; k1, k2 … the key as the target prints
-it, cast to the types of the target's own columns wherever rows are looked for, so that its indexes serve.
+it, cast to the types of the target's own columns wherever rows are looked for, so that its indexes serve. A row is the
+one of a key where it prints it, too: citext and numeric find 'a' and 1.00 where 'A' and 1.0 are asked for, and those
+may be the keys of other rows.
 """
 
 from __future__ import annotations
@@ -48,7 +50,11 @@ class _Target:
 
     def same(self, alias: str) -> str:
         """That a row `t` of the table is the one of a key."""
-        parts = [f"t.{column} = {alias}.{k}::{kind}" for column, k, kind in self.key]
+        parts = [
+            # format() prints as COPY does; a cast to text wouldn't, of booleans and padded text.
+            f"t.{column} = {alias}.{k}::{kind} AND pg_catalog.format('%s', t.{column}) = {alias}.{k}"
+            for column, k, kind in self.key
+        ]
         return " AND ".join([f"{alias}.tbl = {self.number}", *parts])
 
 

@@ -39,19 +39,21 @@ class Spool:
         self.sections: list[Section] = []
         self.count = 0  # keys given so far
         self._keys, self._rows = keys, rows
-        self._end = ""
+        self._end, self._again = "", False
 
     def begin(self, table: int, missing: int = 0) -> None:
         """What is added from here on belongs to the table of that number, whose key has so many columns too few."""
         self.sections.append(Section(table, self._rows.tell()))
         self._end = f"\t{NULL}" * missing
 
-    def add(self, key: str | None, row: str | None, digest: int = 0) -> None:
+    def add(self, key: str | None, row: str | None, digest: int = 0, *, again: bool = False) -> None:
         """One dirty key as a line and its row as one; None: PostgreSQL can't hold such a key, or there is no row.
 
-        digest: of the key as SQLite has it, where more than one section may have it.
+        digest: of the key as SQLite has it, where it may come more than once: in another section, or (`again`) in
+        this one.
         """
         section = self.sections[-1]
+        self._again = self._again or again
         self.count += 1
         if key is not None:
             there = "f" if row is None else "t"
@@ -68,8 +70,8 @@ class Spool:
 
     @property
     def repeats(self) -> bool:
-        """Whether a table was read more than once, so that a key may be there more than once."""
-        return len({section.table for section in self.sections}) < len(self.sections)
+        """Whether a key may be there more than once, as where a table was read more than once."""
+        return self._again or len({section.table for section in self.sections}) < len(self.sections)
 
     @property
     def keys(self) -> int:

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from controlplane.audit.trail import record
@@ -97,6 +98,12 @@ def resting_among(people: Iterable[int], now: datetime | None = None) -> dict[in
     """The same for many, by the user's number."""
     changes = AccountChange.objects.filter(user__in=list(people), counts_again_at__gt=now or timezone.now())
     return {change.user_id: change for change in changes.order_by("counts_again_at")}
+
+
+def rests_until(person_field: str, now: datetime | None = None) -> Subquery:
+    """For a query's rows: until when the account in that field decides nothing; None where it decides."""
+    changes = AccountChange.objects.filter(user=OuterRef(person_field), counts_again_at__gt=now or timezone.now())
+    return Subquery(changes.order_by("-counts_again_at").values("counts_again_at")[:1])
 
 
 def why_resting(person: Any, now: datetime | None = None) -> str:

@@ -52,9 +52,16 @@ def roles_of(user: Any, application: Application) -> frozenset[str]:
 
 
 def people_with(application: Application, role: str) -> list[str]:
-    """Names of the active people who hold the role."""
+    """Names of the active people who hold the role: those who can decide first, then whose accounts rest, and until
+    when."""
     rows = Membership.objects.filter(application=application, role=role, user__is_active=True, user__is_superuser=False)
-    return list(rows.order_by("user__username").values_list("user__username", flat=True))
+    rows = rows.annotate(rests_until=changes.rests_until("user")).order_by("user__username")
+    held = list(rows.values_list("user__username", "rests_until"))
+    awake = [name for name, until in held if until is None]
+    resting = [f"{name} from {until:%Y-%m-%d %H:%M} UTC" for name, until in held if until is not None]
+    if resting and not awake:
+        resting.append("before that whom a superuser gives the role")
+    return [*awake, *resting]
 
 
 def who_can(application: Application, roles: Iterable[str]) -> str:

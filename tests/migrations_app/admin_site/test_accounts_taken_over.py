@@ -108,6 +108,24 @@ def test_nothing_else_is_decided_in_that_persons_name(
     assert run.state == RunState.WAITING
 
 
+def test_who_is_named_as_able_to_decide_is_awake_or_said_to_rest(
+    who: make.People, waiting: MigrationRun, clock: time_machine.Coordinates
+) -> None:
+    def named() -> str:
+        page = as_(who.viewer).get(reverse("run_sign", args=[waiting.pk, "plan"])).content.decode()
+        assert permissions.who_can(waiting.application, ["lead"]) in page
+        return permissions.who_can(waiting.application, ["lead"])
+
+    assert named() == "team lead (ben, emi)"
+    take_over(who, who.lead)
+    again = f"{AccountChange.objects.get().counts_again_at:%Y-%m-%d %H:%M} UTC"
+    assert named() == f"team lead (emi, ben from {again})"
+    who.second_lead.memberships.all().delete()
+    assert named() == f"team lead (ben from {again}, before that whom a superuser gives the role)"
+    clock.shift(timedelta(hours=24, minutes=1))
+    assert named() == "team lead (ben)"
+
+
 def test_the_person_is_told_by_mail_and_the_trail_says_who_did_it(who: make.People, waiting: MigrationRun) -> None:
     take_over(who, who.lead)
     mail = OutgoingMail.objects.get(kind="account_changed")

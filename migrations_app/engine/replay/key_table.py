@@ -23,11 +23,17 @@ _NAME = "causeway_keys"
 _TABLE = f"pg_temp.{_NAME}"
 _ANALYZED = 1000  # keys from which on PostgreSQL is told how many there are
 _FETCH = 10_000
-# Each table with its columns' types (without a length, which would cut), and with its columns under unique indexes.
+# Each table with its columns' types (without a length, which would cut; of a domain the type beneath it, since its rules
+# would refuse to look for a key that no row has), and with its columns under unique indexes.
 _TYPES = """
-SELECT c.relname::text, a.attname::text, format_type(a.atttypid, -1)
-  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = %s AND c.relname = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
+WITH RECURSIVE typed (relname, attname, type) AS (
+    SELECT c.relname::text, a.attname::text, a.atttypid
+      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = %s AND c.relname = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT relname, attname, t.typbasetype FROM typed JOIN pg_type t ON t.oid = type AND t.typtype = 'd'
+)
+SELECT relname, attname, format_type(type, -1) FROM typed JOIN pg_type t ON t.oid = type WHERE t.typtype <> 'd'
 """
 _UNIQUE = """
 SELECT c.relname::text, array_agg(a.attname::text)

@@ -74,6 +74,24 @@ def test_a_zero_that_changed_its_sign_is_one_row(untyped: Pair) -> None:
     assert held(untyped) == [("1", "a"), ("x", "b")]
 
 
+def test_a_key_that_a_domain_refuses_is_told_with_its_place_and_is_no_matter_once_it_is_gone(
+    tmp_path: Path, applier_url: TargetUrl
+) -> None:
+    look = Look(text_of(applier_url))
+    look.run("CREATE DOMAIN word AS text CHECK (VALUE ~ '^[a-z]+$'); CREATE DOMAIN low AS word")
+    look.run("CREATE TABLE t (k low PRIMARY KEY, v text)")
+    look.connection.close()
+    script = "CREATE TABLE t (k TEXT PRIMARY KEY NOT NULL, v TEXT); INSERT INTO t VALUES ('a', '1')"
+    pair = follow(build(tmp_path / "a.db", script), applier_url, MODE_EXISTING)
+    write(pair, "INSERT INTO t VALUES ('B', '2')")
+    with pytest.raises(Failed, match="t.k in row") as error:
+        catch_up(pair)
+    assert error.value.code == "VALUE_REFUSED"
+    write(pair, "UPDATE t SET k = 'b' WHERE k = 'B'")
+    catch_up(pair)
+    assert held(pair) == [("a", "1"), ("b", "2")]
+
+
 @dataclass(frozen=True)
 class Kind:
     """A key column on both sides, and SQLite's literals that its keys are drawn from; the first is there at once."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from django.utils import timezone
 
 from migrations_app.engine.back import change_queue
+from migrations_app.engine.back.target_shape import UNCOUNTED
 from migrations_app.engine.errors import EngineError
 from migrations_app.models import MigrationRun, Replication
 from migrations_app.models.states import Price, ReplicationState, RunKind, Strategy
@@ -92,6 +93,12 @@ def _online(run: MigrationRun, done: set[str], seconds: int | None, now: datetim
     flowed = replication.flowed_rows if replication is not None else 0
     if replication is None or not replication.is_live or (replication.window_since and not replication.window_open):
         why = replication.window_reason if replication is not None else ""
+        if replication is not None and replication.error_code in UNCOUNTED:
+            sentence = (
+                f"{why} How many rows that leaves out isn't known: {count.total:,} recorded ones wait, and are saved to"
+                " a file first. What PostgreSQL holds stays there, and leaves the application."
+            )
+            return PriceTag(Price.R3, None, _operations(count), seconds, sentence, 2, now)
         sentence = (
             f"{count.total:,} rows of PostgreSQL can't flow back to SQLite. {why} They are saved to a file first and "
             "leave the application."

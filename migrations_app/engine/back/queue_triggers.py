@@ -1,7 +1,7 @@
 """The triggers that note which rows the application changes on PostgreSQL, and their making and removal.
 
-They stand in the application's transactions, so they do little: one row with the key's texts a changed row. Normal
-triggers don't fire for the applier in the replica role; where it may not take that role it sets `causeway.applier`.
+They stand in the application's transactions, so they do little: one row with the key's texts a changed row. They fire
+in the replica role, too, which a subscription or a restore may write in: the applier is known by `causeway.applier`.
 
 The functions are SECURITY DEFINER with every setting fixed that the printed form of a key depends on: the
 application's role needs no right on our schema, and its DateStyle or search path don't matter. Keys are written as
@@ -13,15 +13,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from migrations_app.engine.back.target_shape import forget_shape, remember_shape
+from migrations_app.engine.back.target_shape import ROW_TRIGGER, TRUNCATE_TRIGGER, forget_shape, remember_shape
 from migrations_app.engine.conversions.type_parts import type_parts
 from migrations_app.engine.errors import Failed, Refused
 from migrations_app.engine.plan import MovePlan, TablePlan
 from migrations_app.engine.target.pg_names import LEDGER_SCHEMA, literal, qualified, quote
 from migrations_app.engine.target.target import Cursor, rows, scalar
 
-ROW_TRIGGER, TRUNCATE_TRIGGER = "causeway_changes", "causeway_truncates"
-# True for everybody but the applier that may not take the replica role.
+# True for everybody but the applier.
 NOT_THE_APPLIER = "current_setting('causeway.applier', true) IS DISTINCT FROM 'on'"
 
 _CREATE = """
@@ -49,7 +48,7 @@ _PRINTED = (
 # Types that are printed alike whatever the session's settings: each setting that a function fixes costs its caller.
 _PLAIN_TYPES = frozenset({"smallint", "integer", "bigint", "uuid", "text", "character varying", "boolean", "numeric"})
 
-# Parameters: table, columns, table, columns.
+# Parameters: table, columns, table, table, columns. What inherits from a table has keys of its own.
 _IS_KEY = """
 SELECT EXISTS (SELECT 1 FROM pg_index i
                 WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid
@@ -58,6 +57,8 @@ SELECT EXISTS (SELECT 1 FROM pg_index i
                          FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place)
                          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
                         WHERE k.place <= i.indnkeyatts) <@ %s::text[])
+   AND NOT EXISTS (SELECT 1 FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
+                    WHERE p.oid = to_regclass(%s) AND p.relkind = 'r')
    AND NOT EXISTS (SELECT 1 FROM pg_attribute a
                     WHERE a.attrelid = to_regclass(%s) AND NOT a.attnotnull AND a.attname = ANY(%s::text[]))
 """
@@ -66,23 +67,21 @@ Keys = Mapping[str, Sequence[str]]  # {source table: source columns}
 
 
 def arm_tables(cursor: Cursor, plan: MovePlan, keys: Keys | None) -> None:
-    """Triggers on every loaded table. Tables that are armed with the same key stay as they are, with their log.
+    """Triggers on every loaded table. The log of tables that are armed already stays.
 
     keys: the columns that tell a table's rows apart, where each row must be found again; Refused ONLINE_NO_TARGET_KEY
-    where the target doesn't hold them to be unique and not null. None: the plan's keys; a row without one is noted
-    whole.
+    where the target doesn't hold them to be unique and not null. Then triggers are made anew, should somebody have
+    touched them. None: the plan's keys; a row without one is noted whole, and what is armed stays as it is.
     """
     cursor.execute(_CREATE)
-    found = rows(cursor, "SELECT schema_name, table_name, key_columns FROM causeway.watched")
-    armed = {(schema, name): list(columns) for schema, name, columns in found}
+    armed = set(rows(cursor, "SELECT schema_name, table_name FROM causeway.watched"))
     for table in plan.tables:
         if not table.is_loaded:
             continue
         columns = _key_columns(table, table.key if keys is None else keys.get(table.name, ()))
         if keys is not None:
             _assert_unique(cursor, plan.target_schema, table, columns)
-        before = armed.get((plan.target_schema, table.target_name))
-        if before is None or (keys is not None and before != columns):
+        if keys is not None or (plan.target_schema, table.target_name) not in armed:
             _arm_table(cursor, plan.target_schema, table.target_name, columns)
     if keys is not None:
         remember_shape(cursor, plan)
@@ -96,7 +95,7 @@ def _key_columns(table: TablePlan, key: Sequence[str]) -> list[str]:
 
 def _assert_unique(cursor: Cursor, schema: str, table: TablePlan, columns: list[str]) -> None:
     name = qualified(schema, table.target_name)
-    if not columns or not scalar(cursor, _IS_KEY, (name, columns, name, columns)):
+    if not columns or not scalar(cursor, _IS_KEY, (name, columns, name, name, columns)):
         key = ", ".join(columns) or "no column that is loaded"
         raise Refused(
             "ONLINE_NO_TARGET_KEY",
@@ -119,11 +118,14 @@ def _arm_table(cursor: Cursor, schema: str, table: str, columns: list[str]) -> N
         f"CREATE OR REPLACE TRIGGER {ROW_TRIGGER} AFTER INSERT OR UPDATE OR DELETE ON {name}"
         f" FOR EACH ROW WHEN ({NOT_THE_APPLIER}) EXECUTE FUNCTION {qualified(LEDGER_SCHEMA, function)}()"
     )
-    cursor.execute(
-        f"CREATE OR REPLACE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {name}"
-        f" FOR EACH STATEMENT WHEN ({NOT_THE_APPLIER})"
-        f" EXECUTE FUNCTION {qualified(LEDGER_SCHEMA, f'{function}_t')}()"
-    )
+    cursor.execute(f"ALTER TABLE {name} ENABLE ALWAYS TRIGGER {ROW_TRIGGER}")
+    for relation in with_partitions(cursor, [name]):
+        cursor.execute(
+            f"CREATE OR REPLACE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {relation}"
+            f" FOR EACH STATEMENT WHEN ({NOT_THE_APPLIER})"
+            f" EXECUTE FUNCTION {qualified(LEDGER_SCHEMA, f'{function}_t')}()"
+        )
+        cursor.execute(f"ALTER TABLE ONLY {relation} ENABLE ALWAYS TRIGGER {TRUNCATE_TRIGGER}")
     cursor.execute(
         "INSERT INTO causeway.watched (schema_name, table_name, key_columns, key_types) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (schema_name, table_name) DO UPDATE SET key_columns = EXCLUDED.key_columns,"
@@ -183,10 +185,11 @@ def _moved(key: list[str], note_old: str) -> str:
 
 
 def _truncate_function(function: str, schema: str, table: str) -> str:
-    """Before, not after: the rows that are lost can still be counted."""
-    body = f"""BEGIN
+    """Before, not after: the rows that are lost can still be counted. Each partition counts its own."""
+    body = f"""DECLARE n bigint; BEGIN
+        EXECUTE format('SELECT count(*) FROM ONLY %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME) INTO n;
         INSERT INTO causeway.changes (schema_name, table_name, op, row_count)
-        SELECT {literal(schema)}, {literal(table)}, 'T', count(*) FROM {qualified(schema, table)};
+        VALUES ({literal(schema)}, {literal(table)}, 'T', n);
         RETURN NULL;
     END"""
     return _create_function(function, body, _OWNED)
@@ -211,9 +214,31 @@ def disarm_tables(cursor: Cursor) -> None:
 
 
 def _disarm_table(cursor: Cursor, schema: str, table: str) -> None:
-    if scalar(cursor, "SELECT to_regclass(%s)", (qualified(schema, table),)) is not None:
-        for trigger in (ROW_TRIGGER, TRUNCATE_TRIGGER):
-            cursor.execute(f"DROP TRIGGER IF EXISTS {trigger} ON {qualified(schema, table)}")
+    """By what the triggers call: a table may have been renamed, a partition detached."""
     function = _function(schema, table)
-    for each in (function, f"{function}_t"):
-        cursor.execute(f"DROP FUNCTION IF EXISTS {qualified(LEDGER_SCHEMA, each)}()")
+    for each in (f"{qualified(LEDGER_SCHEMA, name)}()" for name in (function, f"{function}_t")):
+        found = rows(
+            cursor,
+            "SELECT n.nspname::text, c.relname::text, t.tgname::text FROM pg_trigger t"
+            " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE t.tgfoid = to_regprocedure(%s) AND t.tgparentid = 0",  # those of a parent go with it
+            (each,),
+        )
+        for relation_schema, relation, trigger in found:
+            cursor.execute(f"DROP TRIGGER {quote(trigger)} ON {qualified(relation_schema, relation)}")
+        cursor.execute(f"DROP FUNCTION IF EXISTS {each}")
+
+
+def with_partitions(cursor: Cursor, tables: Sequence[str]) -> list[str]:
+    """Those that are there, and of a partitioned one its partitions, too, qualified: a statement on a partition doesn't
+    fire its parent's triggers."""
+    found = rows(
+        cursor,
+        "SELECT n.nspname::text, c.relname::text FROM unnest(%s::text[]) WITH ORDINALITY AS t(name, place)"
+        " CROSS JOIN LATERAL (SELECT to_regclass(t.name)::oid UNION"
+        " SELECT relid::oid FROM pg_partition_tree(to_regclass(t.name))) AS r(relation)"
+        " JOIN pg_class c ON c.oid = r.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relkind IN ('r', 'p') ORDER BY t.place, c.relispartition, 1, 2",
+        (list(tables),),
+    )
+    return [qualified(*each) for each in found]

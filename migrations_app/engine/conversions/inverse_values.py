@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from migrations_app.engine.conversions.conversion_base import Undo, Unfit
 from migrations_app.engine.source.cells import MAX_INTEGER, MIN_INTEGER, Cell, InvalidText
 
-_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)  # Python reads no number of thousands of digits
 _JSON_PARTS = re.compile(r'("(?:[^"\\]|\\.)*")|([,:]) ', re.DOTALL)
 _NOT_PLAIN = re.compile(r"[^ -~]")
 _CODECS = {"UTF-8": "utf-8", "UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}

@@ -116,6 +116,7 @@ class _FallBack:
             opened.callback(connection.close)
             with transaction(connection, "looking at the sequences") as cursor:
                 uses = find_sequences(cursor, self.pair.plan, self.pair.plan.target_schema)
+            target_fence.prepare_fence(connection, self.pair)
             file = open_for_writing(self.pair.source, self.busy_timeout_ms)
             opened.callback(file.close)
             opened.enter_context(self.returner)

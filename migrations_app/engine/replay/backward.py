@@ -86,9 +86,9 @@ class Returner:
         """All that is in the queue now. Outages of PostgreSQL are waited for, unless it was told not to.
 
         Another Returner may be between its two commits: its rows are brought once more, and then they are his. That is
-        tried again. Raises Failed NO_WAY_BACK_FOR_VALUE, TARGET_SCHEMA_CHANGED, NOT_ARMED, QUEUE_NOT_OURS,
-        QUEUE_CHANGED, TARGET_CONFLICT, NOT_FOLLOWING, PHASE_CHANGED, MODE_DIFFERS, SOURCE_SCHEMA_CHANGED,
-        CAPTURE_LOST, DISK_FULL, TARGET_LOST …; Refused IDENTITY_DIFFERS, LOCKED; Cancelled.
+        tried again. Raises Failed NO_WAY_BACK_FOR_VALUE, TARGET_MIGRATED, CHANGES_UNRECORDED, NOT_ARMED,
+        QUEUE_NOT_OURS, QUEUE_CHANGED, TARGET_CONFLICT, NOT_FOLLOWING, PHASE_CHANGED, MODE_DIFFERS,
+        SOURCE_SCHEMA_CHANGED, CAPTURE_LOST, DISK_FULL, TARGET_LOST …; Refused IDENTITY_DIFFERS, LOCKED; Cancelled.
         """
         for _ in range(_MEETINGS):
             try:

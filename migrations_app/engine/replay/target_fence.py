@@ -2,8 +2,8 @@
 
 Triggers on every table that the crossing holds call one function, which raises SQLSTATE 25006
 (read_only_sql_transaction): what an application meets on a standby, and no framework takes for a fault of its rows.
-They fire for each statement, before it, TRUNCATE and statements that touch no row included. The applier passes: normal
-triggers don't fire in the replica role, and where it may not take that role, the triggers look for its setting.
+They fire for each statement, before it, TRUNCATE and statements that touch no row included, in the replica role, too,
+which a subscription or a restore may write in. The applier passes by its setting.
 
 Taking over must wait for nobody: taking a trigger away, or disabling it, needs a lock that a reader or autovacuum
 holds up. So disarm_fence() replaces the function by one that does nothing, which every session sees with its next
@@ -12,13 +12,12 @@ statement, whatever its snapshot; drop_fence() takes the triggers away later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from migrations_app.engine.back.queue_triggers import NOT_THE_APPLIER
+from migrations_app.engine.back.queue_triggers import NOT_THE_APPLIER, with_partitions
 from migrations_app.engine.capture.pair import Pair
+from migrations_app.engine.errors import Failed
 from migrations_app.engine.plan import SKIP
-from migrations_app.engine.target.pg_names import LEDGER_SCHEMA, qualified, quote
-from migrations_app.engine.target.target import Cursor, rows, scalar
+from migrations_app.engine.target.pg_names import LEDGER_SCHEMA, qualified
+from migrations_app.engine.target.target import Connection, Cursor, rows, scalar, transaction
 
 FENCE_TRIGGER = "causeway_fence"
 SQLSTATE = "25006"
@@ -30,7 +29,23 @@ _CLOSED = f"""
                          TG_TABLE_NAME),
         HINT = 'Write through the application. The copy is closed until PostgreSQL takes over.';
 """
-_KINDS = ("r", "p")
+_PREPARE_LOCK = "50ms"  # for one table: a writer that holds it longer isn't worth waiting for
+
+
+def prepare_fence(connection: Connection, pair: Pair) -> None:
+    """Make the triggers, which do nothing yet, so that closing is quick. A table that is in use is left for later."""
+    with transaction(connection, "preparing the fence") as cursor:
+        if not is_there(cursor):
+            _replace_function(cursor, "")
+        missing = _missing(cursor, pair)
+    for relation in missing:
+        try:
+            with transaction(connection, "preparing the fence") as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = '{_PREPARE_LOCK}'")
+                cursor.execute(_trigger_sql(relation))
+        except Failed as error:
+            if error.code not in ("TARGET_LOCKED", "TARGET_CONFLICT"):
+                raise
 
 
 def arm_fence(cursor: Cursor, pair: Pair) -> None:
@@ -40,13 +55,22 @@ def arm_fence(cursor: Cursor, pair: Pair) -> None:
     """
     cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {LEDGER_SCHEMA}")
     _replace_function(cursor, _CLOSED)
-    fenced = set(_fenced(cursor))
-    for relation in _relations(cursor, pair):
-        if relation not in fenced:
-            cursor.execute(
-                f"CREATE OR REPLACE TRIGGER {FENCE_TRIGGER} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {relation}"
-                f" FOR EACH STATEMENT WHEN ({NOT_THE_APPLIER}) EXECUTE FUNCTION {_FUNCTION}"
-            )
+    missing = _missing(cursor, pair)
+    if missing:  # in one message: each answer takes its time to come
+        cursor.execute("; ".join(map(_trigger_sql, missing)))
+
+
+def _missing(cursor: Cursor, pair: Pair) -> list[str]:
+    fenced = set(_fenced(cursor, "A"))
+    return [relation for relation in _relations(cursor, pair) if relation not in fenced]
+
+
+def _trigger_sql(relation: str) -> str:
+    return (
+        f"CREATE OR REPLACE TRIGGER {FENCE_TRIGGER} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {relation}"
+        f" FOR EACH STATEMENT WHEN ({NOT_THE_APPLIER}) EXECUTE FUNCTION {_FUNCTION};"
+        f" ALTER TABLE ONLY {relation} ENABLE ALWAYS TRIGGER {FENCE_TRIGGER}"
+    )
 
 
 def disarm_fence(cursor: Cursor, pair: Pair) -> None:
@@ -75,28 +99,18 @@ def _replace_function(cursor: Cursor, body: str) -> None:
     cursor.execute(f"REVOKE ALL ON FUNCTION {_FUNCTION} FROM PUBLIC")
 
 
-def _relations(cursor: Cursor, pair: Pair) -> Iterator[str]:
-    """The plan's tables as they are in the target, qualified; of a partitioned one its partitions, too, since a
-    statement on a partition doesn't fire its parent's triggers."""
-    for table in pair.plan.tables:
-        if table.rule == SKIP:
-            continue
-        found = rows(
-            cursor,
-            "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            ' WHERE c.relkind = ANY(%s::"char"[]) AND (c.oid = to_regclass(%s)'
-            " OR c.oid IN (SELECT relid FROM pg_partition_tree(to_regclass(%s))))",
-            (list(_KINDS), *[qualified(pair.plan.target_schema, table.target_name)] * 2),
-        )
-        yield from (qualified(*each) for each in found)
+def _relations(cursor: Cursor, pair: Pair) -> list[str]:
+    schema, tables = pair.plan.target_schema, pair.plan.tables
+    return with_partitions(cursor, [qualified(schema, each.target_name) for each in tables if each.rule != SKIP])
 
 
-def _fenced(cursor: Cursor) -> list[str]:
+def _fenced(cursor: Cursor, enabled: str = "") -> list[str]:
+    """The relations that have the trigger. enabled: those alone in which it stands so, as pg_trigger.tgenabled."""
     found = rows(
         cursor,
-        "SELECT n.nspname::text, c.relname::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace"
+        "SELECT n.nspname::text, c.relname::text, t.tgenabled::text FROM pg_trigger t"
+        " JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE t.tgname = %s AND t.tgfoid = to_regprocedure(%s) AND NOT t.tgisinternal",
         (FENCE_TRIGGER, _FUNCTION),
     )
-    return [f"{quote(schema)}.{quote(table)}" for schema, table in found]
+    return [qualified(schema, table) for schema, table, state in found if not enabled or state == enabled]

@@ -280,7 +280,17 @@ UNFIT = [
     ("TEXT", "text", "tagged_text", "written by the application"),
     ("TEXT", "text[]", "array:text", "{{a},{b}}"),
     ("TEXT", "text[]", "array:text", "[2:3]={a,b}"),
+    ("BIGINT", "bigint", "bigint", "9" * 5000),  # more digits than Python reads
+    ("DECIMAL", "numeric", "numeric_apart", "9" * 5000),
+    ("TEXT", "text", "tagged_text", "i:" + "9" * 5000),
 ]
+
+
+def test_a_text_of_very_many_digits_is_no_number() -> None:
+    column = ColumnPlan("v", "v", "", "text", "text")
+    forms = InverseForms("", {"t": {"v": "text_or_number"}})
+    inverse = forms.of_table(TablePlan("t", "t", LOAD, (column,), ()))
+    assert inverse.cells(("9" * 5000,)) == ("9" * 5000,)
 
 
 @pytest.mark.parametrize(("declared", "target_type", "name", "text"), UNFIT)

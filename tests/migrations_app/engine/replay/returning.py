@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from migrations_app.engine.back import change_queue
@@ -20,6 +23,7 @@ from migrations_app.engine.source.opening import open_source
 from migrations_app.engine.target.target import connect
 from migrations_app.engine.verify.compare import VerifyResult, verify
 from tests.migrations_app.engine.back_again import Stored, stored_rows
+from tests.migrations_app.engine.moves import Look
 from tests.migrations_app.engine.replay.following import BUSY_MS, target
 
 _NOT_OF_ROWS = ("orphans", "sequence_behind", "sequence_changed")
@@ -86,3 +90,26 @@ def contents(path: Path, table: str) -> set[tuple[Stored, ...]]:
     if found.rowid_name:
         columns.append(found.rowid_name)
     return set(stored_rows(path, table, columns))
+
+
+@dataclass
+class Crossed:
+    """An application that lives on PostgreSQL, after a whole crossing. `look`: its connection there."""
+
+    pair: Pair
+    forms: InverseForms
+    look: Look
+
+    def brought_home(self, sql: str) -> int:
+        """How many rows were written to SQLite for a statement on PostgreSQL."""
+        self.look.run(sql)
+        rows = flow(self.pair, self.forms).rows
+        assert_home(self.pair)
+        return rows
+
+    def file(self, sql: str) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(self.pair.source)) as connection:
+            return connection.execute(sql).fetchall()
+
+
+Cross = Callable[..., Crossed]

@@ -3,59 +3,13 @@ the spelling of values that didn't change."""
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from migrations_app.engine.capture.pair import Pair
-from migrations_app.engine.conversions.inverse import InverseForms
 from migrations_app.engine.errors import Failed
-from migrations_app.engine.plan import MODE_CREATE, MODE_EXISTING, EncryptedColumn
-from migrations_app.engine.replay.backward import Flowed
-from migrations_app.engine.target.target_url import TargetUrl
-from tests.migrations_app.engine.moves import Look
-from tests.migrations_app.engine.replay.following import follow
-from tests.migrations_app.engine.replay.returning import assert_home, contents, flow, flow_locked, take_over
-from tests.migrations_app.engine.whole_moves import Choices
-
-
-@dataclass
-class Crossed:
-    pair: Pair
-    forms: InverseForms
-    look: Look
-
-    def brought_home(self, sql: str) -> int:
-        """How many rows were written to SQLite for a statement on PostgreSQL."""
-        self.look.run(sql)
-        rows = flow(self.pair, self.forms).rows
-        assert_home(self.pair)
-        return rows
-
-    def file(self, sql: str) -> list[tuple[object, ...]]:
-        with contextlib.closing(sqlite3.connect(self.pair.source)) as connection:
-            return connection.execute(sql).fetchall()
-
-
-Cross = Callable[..., Crossed]
-
-
-@pytest.fixture
-def cross(applier_url: TargetUrl, look: Look, tmp_path: Path) -> Cross:
-    def made(ddl: str, *, target: str = "", choices: Choices = ()) -> Crossed:
-        path = tmp_path / "app.db"
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            connection.executescript(ddl)
-        if target:
-            look.run(target)
-        pair = follow(path, applier_url, MODE_EXISTING if target else MODE_CREATE, choices)
-        return Crossed(pair, take_over(pair), look)
-
-    return made
+from migrations_app.engine.plan import EncryptedColumn
+from tests.migrations_app.engine.replay.returning import Cross, contents, flow
 
 
 def test_a_rowid_that_no_column_shows_stays_with_its_row(cross: Cross) -> None:
@@ -153,29 +107,6 @@ def test_a_row_that_sqlite_would_put_in_the_place_of_another_is_refused(cross: C
         flow(crossed.pair, crossed.forms)
     assert refused.value.code == "NO_WAY_BACK_FOR_VALUE"
     assert crossed.file("SELECT * FROM item ORDER BY id") == [(1, "ann"), (3, "bob")]
-
-
-@pytest.mark.parametrize("bring", [flow, flow_locked])
-@pytest.mark.parametrize(
-    ("migration", "back"),
-    [
-        ("ALTER TABLE item ADD COLUMN colour text DEFAULT 'red'", "ALTER TABLE item DROP COLUMN colour"),
-        ("CREATE TABLE fresh (id bigint); INSERT INTO fresh VALUES (1)", "DROP TABLE fresh"),
-        ("ALTER TABLE item ALTER COLUMN n TYPE numeric", "ALTER TABLE item ALTER COLUMN n TYPE bigint"),
-    ],
-)
-def test_a_schema_migration_on_postgresql_ends_the_way_back_until_it_is_taken_back(
-    cross: Cross, migration: str, back: str, bring: Callable[[Pair, InverseForms], Flowed]
-) -> None:
-    crossed = cross("CREATE TABLE item (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO item VALUES (1, 1)")
-    crossed.look.run(migration)
-    with pytest.raises(Failed) as refused:
-        bring(crossed.pair, crossed.forms)
-    assert refused.value.code == "TARGET_SCHEMA_CHANGED"
-    crossed.look.run(back)
-    crossed.look.run("ALTER TABLE item ADD CONSTRAINT small CHECK (n < 100)")
-    crossed.look.run("INSERT INTO item VALUES (2, 2)")
-    assert bring(crossed.pair, crossed.forms).rows == 1
 
 
 LEFT_OUT = (

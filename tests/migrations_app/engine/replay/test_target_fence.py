@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.plan import LOAD, TablePlan
 from migrations_app.engine.replay import target_fence
+from migrations_app.engine.target.target import connect
 from migrations_app.engine.target.target_digest import schema_digest
 from migrations_app.engine.target.target_url import TargetUrl
 from tests.migrations_app.engine.moves import Look, make_plan
@@ -68,10 +70,34 @@ def test_the_applier_passes_by_its_setting(pair: Pair, look: Look) -> None:
 
 
 @pytest.mark.usefixtures("applier_url")
-def test_the_applier_passes_in_the_replica_role(pair: Pair, look: Look) -> None:
-    look.run("BEGIN; SET LOCAL session_replication_role = replica; INSERT INTO note VALUES ('x'); COMMIT")
+def test_the_replica_role_alone_passes_nobody(pair: Pair, look: Look) -> None:
+    """A subscription, or a restore, writes in it."""
+    become = "BEGIN; SET LOCAL session_replication_role = replica;"
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
-        look.run("INSERT INTO note VALUES ('y')")
+        look.run(f"{become} INSERT INTO note VALUES ('y')")
+    look.run("ROLLBACK")
+    look.run(f"{become} SET LOCAL causeway.applier = 'on'; INSERT INTO note VALUES ('x'); COMMIT")
+
+
+def test_a_prepared_fence_stops_nobody_and_closing_it_touches_no_table(pair: Pair, look: Look) -> None:
+    with target(pair) as cursor:
+        target_fence.drop_fence(cursor, pair)
+    look.run("BEGIN; INSERT INTO city VALUES ('b', 'B')")  # it holds its table: that one is left for later
+    with closing(connect(pair.url, application_name="causeway:test:0")) as connection:
+        target_fence.prepare_fence(connection, pair)
+    look.run("COMMIT")
+    assert look.value("SELECT count(*) FROM pg_trigger WHERE tgname = 'causeway_fence'") == 2
+    look.run("INSERT INTO note VALUES ('still open')")
+    with closing(connect(pair.url, application_name="causeway:test:0")) as connection:
+        target_fence.prepare_fence(connection, pair)
+    look.run("BEGIN; LOCK TABLE note, city, person IN ROW EXCLUSIVE MODE")  # no trigger could be made now
+    with target(pair) as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '200ms'")
+        target_fence.arm_fence(cursor, pair)
+    look.run("COMMIT")
+    for table in ("note", "city", "person"):
+        with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+            look.run(f"DELETE FROM {table}")
 
 
 def test_a_partition_is_closed_as_its_table_is(url: TargetUrl, look: Look) -> None:

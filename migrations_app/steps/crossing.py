@@ -34,8 +34,6 @@ OUT_OF_REACH = frozenset(
         "TOO_MANY_CONNECTIONS",
     }
 )
-# Reasons for which rows of PostgreSQL can't return to SQLite as they are.
-NO_WAY_BACK = frozenset({"NO_WAY_BACK_FOR_VALUE", "ONLINE_NO_INVERSE", "TARGET_SCHEMA_CHANGED", "NOT_ARMED"})
 _STEADY = 6  # mending does one thing at a time; more than this many would be a circle
 
 

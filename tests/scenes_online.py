@@ -28,6 +28,23 @@ OBSTACLES = [
         "message": "search is a virtual table: writes to it can't be seen, nor kept off. Move offline.",
     },
 ]
+MEND = [
+    {
+        "code": "ONLINE_NO_APPLIER_RIGHT",
+        "message": "The target's role may not apply rows without firing the application's own triggers and foreign "
+        "keys: the preflight refuses that. An administrator gives the right: GRANT SET ON PARAMETER "
+        'session_replication_role TO "choubo";',
+    },
+]
+NOTES = [
+    {
+        "code": "SPELLING",
+        "table": "shifts",
+        "column": "starts_at",
+        "message": "values written on PostgreSQL come back in the form of most others (41 are written otherwise, and "
+        "stay).",
+    },
+]
 DOUBT = {
     "live": "nobody",
     "sqlite": "fenced",
@@ -61,6 +78,8 @@ def online_shots(who: make.People) -> list[Shot]:
         back=_fallen_back(another("tenpo", who, "Shops"), who),
     )
     refused = _refused(another("kensaku", who, "Search"), who)
+    mended = _told(another("choubo", who, "Books"), who, online_mend=MEND)
+    told = _told(another("meibo", who, "Members"), who, online_notes=NOTES)
 
     def fresh() -> None:
         Replication.objects.exclude(application=at.broken.application).update(seen_at=timezone.now())
@@ -89,6 +108,8 @@ def online_shots(who: make.People) -> list[Shot]:
         Shot("17-new-run", "/runs/new/?application=tenki"),
         Shot("17-new-run-refused", "/runs/new/?application=kensaku"),
         Shot("17-plan-refused", f"/plans/{refused.pk}/"),
+        Shot("17-plan-mend", f"/plans/{mended.pk}/"),
+        Shot("17-plan-notes", f"/plans/{told.pk}/"),
     ]
 
 
@@ -181,5 +202,13 @@ def _refused(of: Application, who: make.People) -> MigrationPlan:
     """A plan that can't cross online."""
     plan = make.plan(of, who.second_lead)
     plan.profile = {**plan.profile, "online": OBSTACLES}
+    plan.save(update_fields=["profile"])
+    return plan
+
+
+def _told(of: Application, who: make.People, **looked: Any) -> MigrationPlan:
+    """A plan whose worker looked at all of it, and has something to tell."""
+    plan = make.plan(of, who.second_lead)
+    plan.profile = {**plan.profile, "online": [], "online_forms": {"learned": True, "why": ""}, **looked}
     plan.save(update_fields=["profile"])
     return plan

@@ -20,7 +20,6 @@ from controlplane.redaction import redact
 from controlplane.registry.models import Application, SchemaMode
 from migrations_app.applications.commands import run_command
 from migrations_app.applications.description import PointingValues
-from migrations_app.engine.capture.stable_keys import crossing_problems
 from migrations_app.engine.control import Control
 from migrations_app.engine.errors import EngineError, Failed, Refused
 from migrations_app.engine.plan import MovePlan
@@ -39,6 +38,7 @@ from migrations_app.models import Finding, MigrationPlan
 from migrations_app.models.states import PlanState
 from migrations_app.services.execution import this_worker
 from migrations_app.services.heartbeat import Heartbeat
+from migrations_app.services.plan_online import look_online
 from migrations_app.steps import workplace
 from migrations_app.steps.versions import version_now
 
@@ -117,10 +117,7 @@ def _make(plan: MigrationPlan, control: Control) -> tuple[MovePlan, dict[str, An
         profile = {
             "tables": {table.name: source.count(table.name) for table in move.tables if table.is_loaded},
             "bytes": path.stat().st_size,
-            "online": [
-                {"code": row.code, "message": row.message, "table": row.table, "column": row.column}
-                for row in crossing_problems(source, move)
-            ],
+            **look_online(application, source, move, control),
         }
     return move, profile, digest_of_schema(target) if target is not None else ""
 

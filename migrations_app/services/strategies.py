@@ -30,15 +30,38 @@ def why_not_online(plan: MigrationPlan) -> tuple[Obstacle, ...]:
     found = [] if application.busy_timeout_ms else [_NO_PATIENCE]
     if application.driver.get("kind") == "manual":
         found.append(_BY_A_PERSON)
-    for row in plan.profile.get("online") or []:
-        if isinstance(row, Mapping):
-            found.append(_obstacle(row))
-    return tuple(found)
+    return (*found, *_entries(plan, "online"))
 
 
-def online_was_looked_at(plan: MigrationPlan) -> bool:
-    """Whether the worker that made the plan looked whether it can cross online; older plans don't say."""
-    return "online" in plan.profile
+@dataclass(frozen=True)
+class OnlineLook:
+    """What the worker that made the plan saw besides its obstacles. Older plans say less.
+
+    keys: whether it looked at the tables. forms: whether at the way back of every value; why_no_forms: what kept it
+    from that. mend: what a preflight would have refused then, to be mended beside the plan. notes: what is to know
+    before one chooses.
+    """
+
+    keys: bool
+    forms: bool
+    why_no_forms: str
+    mend: tuple[Obstacle, ...]
+    notes: tuple[Obstacle, ...]
+
+
+def online_look(plan: MigrationPlan) -> OnlineLook:
+    forms = plan.profile.get("online_forms") or {}
+    return OnlineLook(
+        keys="online" in plan.profile,
+        forms=bool(forms.get("learned")),
+        why_no_forms=str(forms.get("why", "")),
+        mend=_entries(plan, "online_mend"),
+        notes=_entries(plan, "online_notes"),
+    )
+
+
+def _entries(plan: MigrationPlan, name: str) -> tuple[Obstacle, ...]:
+    return tuple(_obstacle(row) for row in plan.profile.get(name) or [] if isinstance(row, Mapping))
 
 
 def _obstacle(row: Mapping[str, Any]) -> Obstacle:

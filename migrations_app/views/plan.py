@@ -21,7 +21,7 @@ from migrations_app.models.states import PlanState, RunState
 from migrations_app.services import permissions, plans
 from migrations_app.services.change_windows import next_window
 from migrations_app.services.errors import ServiceRefused
-from migrations_app.services.strategies import online_was_looked_at, why_not_online
+from migrations_app.services.strategies import online_look, why_not_online
 from migrations_app.templatetags.findings import worded
 from migrations_app.views.common import note_refusal, page, render_page, run_frame, visible_run
 from migrations_app.views.found import visible_application, visible_plan
@@ -169,7 +169,7 @@ def plan_context(request: HttpRequest, plan: MigrationPlan, run: MigrationRun | 
         "is_newest": (is_newest := not plan.application.plans.filter(revision__gt=plan.revision).exists()),
         "next_run": next_run_of(plan) if is_newest and not open_count and run is None and may_draft else None,
         "not_online": why_not_online(plan) if plan.document else (),
-        "online_known": bool(plan.document) and online_was_looked_at(plan),
+        "online": online_look(plan) if plan.document else None,
         "settings": _settings(plan.settings),
     }
 

@@ -241,6 +241,45 @@ def test_the_plan_says_when_it_can_cross_online_as_far_as_it_knows(
     assert "As far as the plan can tell, yes." in _words(client.get(address).content.decode())
 
 
+LEARNED = {"online": [], "online_forms": {"learned": True, "why": ""}}
+NOTE = {
+    "code": "SPELLING",
+    "table": "shifts",
+    "column": "day",
+    "message": "values come back as most others.",
+    "hint": "",
+}
+RIGHT = {
+    "code": "ONLINE_NO_APPLIER_RIGHT",
+    "table": "",
+    "column": "",
+    "message": "The role may not. GRANT it.",
+    "hint": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("profile", "said", "unsaid"),
+    [
+        (LEARNED, ["Yes, as the file was when this plan was made."], "To know before"),
+        ({**LEARNED, "online_notes": [NOTE]}, ["Yes, as", "To know before", "shifts.day : values come back"], "Not as"),
+        ({**LEARNED, "online_mend": [RIGHT]}, ["Not as it stood when this plan was made", "GRANT it."], "Yes, as"),
+        (
+            {"online": [], "online_forms": {"learned": False, "why": "A value of shifts.day in row 7 doesn't fit."}},
+            ["once every finding has a choice: A value of shifts.day in row 7"],
+            "Yes, as",
+        ),
+        ({**LEARNED, "online": [{**NOTE, "message": "It has no way back."}]}, ["It has no way back."], "Yes, as"),
+    ],
+)
+def test_the_plan_says_what_its_worker_saw_and_no_more(
+    as_: SignIn, who: make.People, plan: MigrationPlan, profile: dict[str, object], said: list[str], unsaid: str
+) -> None:
+    MigrationPlan.objects.filter(pk=plan.pk).update(profile={**plan.profile, **profile})
+    text = _words(as_(who.viewer).get(reverse("plan", args=[plan.pk])).content.decode())
+    assert all(words in text for words in said) and unsaid not in text
+
+
 def test_ops_end_a_replication_that_no_run_uses(as_: SignIn, who: make.People, switched: MigrationRun) -> None:
     MigrationRun.objects.filter(pk=switched.pk).update(state=RunState.ROLLED_BACK, finished_at=timezone.now())
     make.replicating(switched)

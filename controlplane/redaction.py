@@ -1,8 +1,8 @@
 """Keeps credentials out of logs, errors and the audit trail.
 
 Three kinds of text carry them in practice: URLs with a password, `name=value` pairs (libpq DSNs, environment
-lines, SQL's PASSWORD clause) and key material (PEM blocks, Fernet tokens). Each is masked in place, so that the rest
-of the sentence stays useful. Masking too much is accepted, too little is not.
+lines, SQL's PASSWORD clause) and key material (PEM blocks, Fernet tokens, the signed links of mails). Each is masked
+in place, so that the rest of the sentence stays useful. Masking too much is accepted, too little is not.
 """
 
 import itertools
@@ -27,6 +27,8 @@ _PAIR = re.compile(rf"(?i)(?P<name>{_NAME}[=:]\s{{0,4}}){_VALUE}")
 _ASSIGNMENT = re.compile(rf"(?i)(?P<name>{_NAME}=\s{{0,4}}){_VALUE}")
 _SQL = re.compile(rf"(?i)(?P<name>\bpassword\s+)(?P<value>{_QUOTED})")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+# Django's signed values, as links of mails carry them (django.core.signing: value, time in base 62, HMAC-SHA256).
+_SIGNED = re.compile(r"(?<![\w\-])[\w\-]{4,512}:[A-Za-z0-9]{5,8}:[\w\-]{43}(?![\w\-])", re.ASCII)
 _FERNET = re.compile(r"\bgAAAAA[A-Za-z0-9_\-]{50,}={0,2}")
 _SECRET_WORDS = frozenset(
     {"password", "passwd", "passphrase", "pwd", "secret", "secrets", "token", "tokens", "credential", "credentials"}
@@ -56,12 +58,13 @@ def redact(text: str) -> str:
     text = _URL.sub(_mask_url, text)
     text = _PAIR.sub(_mask_pair, text)
     text = _SQL.sub(_mask_pair, text)
+    text = _SIGNED.sub(MASK, text)
     return _FERNET.sub(MASK, text)
 
 
 def contains_secret(text: str) -> bool:
     """Whether the text surely carries a credential; a sentence such as "token: expired" does not."""
-    masked = _FERNET.sub(MASK, _PEM.sub(MASK, text))
+    masked = _SIGNED.sub(MASK, _FERNET.sub(MASK, _PEM.sub(MASK, text)))
     masked = _URL.sub(_mask_url, masked)
     masked = _ASSIGNMENT.sub(_mask_pair, masked)
     # A text that was masked before is clean: masking it again changes nothing.

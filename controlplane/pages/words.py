@@ -29,15 +29,14 @@ def duration_text(seconds: float | None) -> str:
 
 
 def relative_text(moment: datetime, now: datetime | None = None) -> str:
-    """4 min ago, in 41 min: one unit is enough for a glance."""
+    """4 min ago, in 41 min, in 1 h 57 min: below an hour one unit is enough for a glance."""
     seconds = ((now or timezone.now()) - moment).total_seconds()
-    if abs(seconds) < 1:
+    distance = abs(seconds)
+    if distance < 1:
         return "now"
-    for size, unit in _UNITS:
-        if abs(seconds) >= size:
-            text = f"{int(abs(seconds) // size)} {unit}"
-            return f"{text} ago" if seconds > 0 else f"in {text}"
-    return "now"
+    size, unit = next(entry for entry in _UNITS if distance >= entry[0])
+    text = duration_text(int(distance)) if distance >= 3_600 else f"{int(distance // size)} {unit}"
+    return f"{text} ago" if seconds > 0 else f"in {text}"
 
 
 def moment_text(moment: datetime, now: datetime | None = None) -> str:

@@ -132,7 +132,7 @@ def _members(home: Home, web_port: int) -> tuple[Member, ...]:
     python = sys.executable
     celery = (python, "-m", "celery", "-A", "controlplane")
     return (
-        Member("web", (python, "-m", "gunicorn", *_gunicorn(web_port), "controlplane.wsgi:application")),
+        Member("web", (python, "-m", "gunicorn", *gunicorn_options(web_port), "controlplane.wsgi:application")),
         Member(
             "worker",
             (
@@ -145,10 +145,12 @@ def _members(home: Home, web_port: int) -> tuple[Member, ...]:
     )
 
 
-def _gunicorn(port: int) -> tuple[str, ...]:
+def gunicorn_options(port: int) -> tuple[str, ...]:
+    """How the web server is started."""
     return (
         *("--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", "gthread"),
         *("--threads", str(WEB_THREADS), "--graceful-timeout", "2", "--access-logfile", "-"),
+        *("--logger-class", "demo.stage.access_log.MaskingLogger"),
     )
 
 

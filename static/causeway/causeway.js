@@ -19,13 +19,15 @@
   var zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone && getCookie("zone") !== zone) { setCookie("zone", zone); }
 
-  /* Relative times tick. */
+  /* Relative times tick; from an hour on in two units, as the server writes them. */
   var UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   function relative(seconds) {
-    var size = Math.abs(seconds);
+    var size = Math.floor(Math.abs(seconds));
     for (var i = 0; i < UNITS.length; i += 1) {
       if (size >= UNITS[i][0]) {
         var text = Math.floor(size / UNITS[i][0]) + " " + UNITS[i][1];
+        var rest = i < 2 ? Math.floor(size % UNITS[i][0] / UNITS[i + 1][0]) : 0;
+        if (rest) { text += " " + rest + " " + UNITS[i + 1][1]; }
         return seconds > 0 ? text + " ago" : "in " + text;
       }
     }

@@ -25,6 +25,10 @@ CANARY = "c4naryS3cret"
         (f"Authorization: Bearer {CANARY}", "Authorization: ***"),
         (f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\nafter", "***\nafter"),
         (f"-----BEGIN PRIVATE KEY-----\n{CANARY}", "***"),
+        (
+            "GET /told/acknowledge/WyJ1c2VyIiwzXQ:1xVaXj:ds-IPC8fWd9XMgCtUBBjMeMD8AeZK3vM86DLZgq_CVk/ HTTP/1.1",
+            "GET /told/acknowledge/***/ HTTP/1.1",
+        ),
         ("token gAAAAAB" + "x" * 80 + "== end", "token *** end"),
     ],
 )
@@ -51,7 +55,15 @@ def test_redact_leaves_the_rest_alone(text: str) -> None:
 
 
 def test_redact_takes_linear_time_on_long_runs() -> None:
-    for run in ("a" * 300_000, "a." * 150_000, "://" * 100_000, "f" * 299_999 + "@", "x:" * 150_000, "a://" * 75_000):
+    for run in (
+        "a" * 300_000,
+        "a." * 150_000,
+        "://" * 100_000,
+        "f" * 299_999 + "@",
+        "x:" * 150_000,
+        "abcd:" * 60_000,
+        "a://" * 75_000,
+    ):
         redact(run)  # with a quadratic pattern the test would not end
 
 

@@ -1,17 +1,23 @@
 """Parts of the stage, each alone."""
 
+import os
 import stat
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from controlplane.embedded.ports import is_free
-from demo.stage import samples, servers
+from controlplane.embedded import TetheredProcess
+from controlplane.embedded.ports import free_port, is_free
+from demo.stage import crew, samples, servers
+from demo.stage.home import ROOT
 from demo.stage.keys import Keys
 from demo.stage.ports import Ports
 from demo.stage.walkthrough import browser
 from migrations_app.applications.dotenv import effective
 from migrations_app.applications.operator_file import read_operator_file
+from tests.demo.running import wait_until
 
 
 @pytest.fixture
@@ -79,3 +85,24 @@ def test_forms_are_read_as_a_browser_reads_them() -> None:
     assert form.action == "http://127.0.0.1/runs/1/sign/go/"
     assert form.fields == {"do": "sign", "reason": "well", "role": "ops", "outcome": "", "send": "1"}
     assert parser.notices == ["Not done: too early"]
+
+
+def test_the_web_servers_log_holds_no_link_that_acts_as_somebody(tmp_path: Path) -> None:
+    """Asked of a real gunicorn, as the stage starts it, in front of an application that answers anything."""
+    token = f"WyJ1c2VyIiwzXQ:1xVaXj:{'k' * 43}"
+    (tmp_path / "anything.py").write_text(
+        "def application(asked, start):\n    start('200 OK', [('Content-Length', '0')])\n    return [b'']\n"
+    )
+    port = free_port()
+    log = tmp_path / "web.log"
+    argv = (sys.executable, "-m", "gunicorn", *crew.gunicorn_options(port), "--chdir", str(tmp_path), "anything")
+    process = TetheredProcess(argv, log=log, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT)
+    try:
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}/told/acknowledge/{token}/?x=1")
+        asked.add_header("Referer", f"http://127.0.0.1:{port}/told/acknowledge/{token}/")
+        wait_until(lambda: not is_free(port), "gunicorn to listen")
+        urllib.request.urlopen(asked, timeout=20).close()
+        wait_until(lambda: "/told/acknowledge/***/" in log.read_text(), "the line of its log")
+        assert "k" * 43 not in log.read_text()
+    finally:
+        process.stop()

@@ -69,9 +69,15 @@ def test_durations_read_as_people_say_them(seconds: float | None, text: str) -> 
 
 @pytest.mark.parametrize(
     ("delta", "text"),
-    [(timedelta(0), "now"), (timedelta(minutes=-4), "4 min ago"), (timedelta(minutes=41), "in 41 min")],
+    [
+        (timedelta(0), "now"),
+        (timedelta(minutes=-4), "4 min ago"),
+        (timedelta(minutes=41), "in 41 min"),
+        (timedelta(hours=1, minutes=57, seconds=40), "in 1 h 57 min"),
+        (timedelta(days=-3, hours=-2), "3 d 2 h ago"),
+    ],
 )
-def test_relative_times_say_one_unit(delta: timedelta, text: str) -> None:
+def test_relative_times_say_one_unit_below_an_hour_and_two_from_there_on(delta: timedelta, text: str) -> None:
     assert relative_text(NOW + delta, NOW) == text
 
 

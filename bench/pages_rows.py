@@ -78,19 +78,19 @@ def _watched(application: Application, *, days: int) -> None:
             series = night.measured(
                 target, metric, lambda ago: 40 + ago % 7, hours=24 if days else 3, step=15, events=300, **labels
             )
-            _rolled_up(series, days)
+            _rolled_up(series, timedelta(days=days) or timedelta(hours=3))
     night.rounds(target)
     night.burning(target, "query-time", Series.objects.get(target=target, metric="query_time"), minutes=9,
                   value=612, peak=688)  # fmt: skip
 
 
-def _rolled_up(series: Series, days: int) -> None:
+def _rolled_up(series: Series, length: timedelta) -> None:
     """Five minutes and hours, as far as they are due."""
     now, rows = timezone.now(), []
     for seconds in (300, 3600):
-        began = samples.floor(now - timedelta(days=days), seconds)
+        began = samples.floor(now - length, seconds)
         until = samples.floor(now, seconds)
-        for place in range(int((until - began).total_seconds() / seconds) if days else 0):
+        for place in range(int((until - began).total_seconds() / seconds)):
             at = began + place * timedelta(seconds=seconds)
             rows.append(Sample(series=series, resolution=seconds, at=at, minimum=40, average=44, maximum=49, n=20))
     Sample.objects.bulk_create(rows, batch_size=BATCH)

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
 from math import floor, log10
+from operator import attrgetter
 from typing import Final, Protocol
 
 WIDE: Final = 1000  # units of the stretched picture
 _ROOM: Final = 1.18  # above the highest value or limit
 _GAP_LEAST: Final = 60.0  # seconds: four rounds
+_AT: Final = attrgetter("at")
+_MAXIMUM: Final = attrgetter("maximum")
 
 
 class Point(Protocol):
@@ -85,12 +88,12 @@ def span(since: datetime, until: datetime, *, step: float = 15.0, most: int = 40
 def sparkline(
     line: Line, over: Span, *, limits: Sequence[Limit] = (), marks: Sequence[Mark] = (), height: int = 72
 ) -> str:
-    """A row of the limits' strip: line, limit, marks, the newest value as a dot. Words stand beside it."""
+    """A row of the limits' strip: line and band, limit, marks, the newest value as a dot. Words stand beside it."""
     inner = _Area(10, height - 16)  # above it: the words of a limit that lies high
     top = top_of([line], limits)
     parts = [
         *_gaps([line], over, inner),
-        _stretched(inner, _paths(line, over, inner, top, filled=True)),
+        _stretched(inner, _paths(line, over, inner, top, filled=True, banded=True)),
         *_limit_lines(limits, inner, top),
         *_mark_lines(marks, over, "100%"),
         *_dot(line, over, inner, top),
@@ -137,7 +140,8 @@ def bars(values: Sequence[tuple[str, float]], *, most: float | None = None, kind
 def top_of(lines: Iterable[Line], limits: Iterable[Limit] = ()) -> float:
     """The value at the upper edge: a round number above all that is drawn, never 0."""
     highest = max(
-        [point.maximum for line in lines for point in line.points] + [limit.value for limit in limits], default=0.0
+        [max(map(_MAXIMUM, line.points)) for line in lines if line.points] + [limit.value for limit in limits],
+        default=0.0,
     )
     return rounded_up(highest * _ROOM)
 
@@ -184,13 +188,16 @@ def _runs(points: Sequence[Point], over: Span) -> list[list[Point]]:
     """The points between gaps."""
     runs: list[list[Point]] = []
     longest = timedelta(seconds=over.gap_seconds)
+    begun, reached = over.since, None
     for point in points:
-        if not over.since <= point.at <= over.until:
+        at = point.at
+        if not begun <= at <= over.until:
             continue
-        if runs and point.at - runs[-1][-1].at <= longest:
+        if reached is not None and at - reached <= longest:
             runs[-1].append(point)
         else:
             runs.append([point])
+        reached = at
     return runs
 
 
@@ -198,27 +205,39 @@ def _paths(line: Line, over: Span, area: _Area, top: float, *, filled: bool = Fa
     """The line, run by run, over what is filled below it or the band around it."""
     found = []
     for run in _runs(line.points, over):
-        xs = [_number(over.share(point.at) * WIDE) for point in run]
-        middle = [_number(area.level(point.average, top) - area.y) for point in run]
-        track = "L".join(f"{x} {y}" for x, y in zip(xs, middle, strict=True))
+        xs = _across(run, over)
+        track = _track(xs, _heights([point.average for point in run], area.height, top))
+        if banded and len(run) > 1 and any(point.maximum > point.minimum for point in run):
+            high = _track(xs, _heights([point.maximum for point in run], area.height, top))
+            low = _track(xs[::-1], _heights([point.minimum for point in reversed(run)], area.height, top))
+            found.append(f'<path class="chart-band chart-band-{line.kind}" d="M{high}L{low}z"/>')
         if filled and len(run) > 1:
             base = _number(area.height)
             found.append(f'<path class="spark-area" d="M{track}L{xs[-1]} {base}L{xs[0]} {base}z"/>')
-        if banded and len(run) > 1 and any(point.maximum > point.minimum for point in run):
-            high = "L".join(f"{x} {_number(area.level(p.maximum, top) - area.y)}" for x, p in zip(xs, run, strict=True))
-            low = "L".join(
-                f"{x} {_number(area.level(p.minimum, top) - area.y)}"
-                for x, p in zip(reversed(xs), reversed(run), strict=True)
-            )
-            found.append(f'<path class="chart-band chart-band-{line.kind}" d="M{high}L{low}z"/>')
         end = "" if len(run) > 1 else "h.01"  # one value alone: a dot, by its round end
         found.append(f'<path class="spark-line spark-{line.kind}" d="M{track}{end}"/>')
     return found
 
 
+# Four figures: a tenth of a pixel or less, and half as long to write as all of them.
+def _across(run: Sequence[Point], over: Span) -> list[str]:
+    since, unit = over.since, WIDE / over.seconds
+    return [f"{(point.at - since).total_seconds() * unit:.4g}" for point in run]
+
+
+def _heights(values: Sequence[float], height: float, top: float) -> list[str]:
+    """From the upper edge of an area of that height."""
+    unit = height / top
+    return [f"{height - min(max(value * unit, 0.0), height):.4g}" for value in values]
+
+
+def _track(xs: Sequence[str], ys: Sequence[str]) -> str:
+    return "L".join(map(" ".join, zip(xs, ys, strict=True)))
+
+
 def _gaps(lines: Sequence[Line], over: Span, area: _Area) -> list[str]:
     """Grey where no line has a value. Nothing at all measured: the whole width."""
-    merged = sorted((point for line in lines for point in line.points), key=lambda point: point.at)
+    merged = lines[0].points if len(lines) == 1 else sorted((p for line in lines for p in line.points), key=_AT)
     edges: list[tuple[float, float]] = []
     reached = 0.0
     step = over.gap_seconds / over.seconds
@@ -263,11 +282,11 @@ def _mark_lines(marks: Sequence[Mark], over: Span, bottom: str, labels: bool = F
 
 def _dot(line: Line, over: Span, area: _Area, top: float) -> list[str]:
     """The newest value, where it is of now: an old one is no dot at the end."""
-    shown = [point for point in line.points if over.since <= point.at <= over.until]
-    if not shown or (over.until - shown[-1].at).total_seconds() > over.gap_seconds:
+    newest = next((point for point in reversed(line.points) if over.since <= point.at <= over.until), None)
+    if newest is None or (over.until - newest.at).total_seconds() > over.gap_seconds:
         return []
     kind = " spark-dot-over" if line.kind == "over" else ""
-    x, y = _number(100 * over.share(shown[-1].at)), _number(area.level(shown[-1].average, top))
+    x, y = _number(100 * over.share(newest.at)), _number(area.level(newest.average, top))
     return [f'<circle class="spark-dot{kind}" cx="{x}%" cy="{y}" r="3" transform="translate(-3 0)"/>']
 
 

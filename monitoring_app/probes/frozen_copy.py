@@ -21,6 +21,7 @@ from psycopg2 import sql
 
 SECONDS = 60.0  # for all counts of one side
 _TABLE_MILLISECONDS = 5000
+_OURS = "causeway_"  # tables that a live crossing keeps in the file: nothing of the application's
 _CLOCK = 5.0  # seconds by which a file's time may differ from ours
 
 
@@ -75,6 +76,7 @@ def _count(path: Path) -> dict[str, int]:
         names = connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY 1"
         ).fetchall()
+        names = [row for row in names if not row[0].startswith(_OURS)]
         return {
             name: int(connection.execute(f'SELECT count(*) FROM "{name.replace(chr(34), chr(34) * 2)}"').fetchone()[0])
             for (name,) in names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,6 +17,7 @@ from monitoring_app.services.drawing import KEPT
 LONGEST: Final = timedelta(days=1)
 METRICS: Final = ("endpoint_time", "error_rate", "requests", "query_time")
 _MOST = 24
+_POINTS = 120  # of a side's picture
 _LONG: Final = timedelta(hours=3)  # of both sides together
 
 
@@ -60,23 +61,22 @@ class Comparison:
         return (self.until - self.cut_over).total_seconds()
 
 
-def compare(target: Target, cut_over: datetime, now: datetime, *, with_points: bool = False) -> Comparison:
-    """As long before the cut-over as there has been since, at most a day. with_points: to be drawn as well."""
+def compare(target: Target, cut_over: datetime, now: datetime, *, drawn: int = 0) -> Comparison:
+    """As long before the cut-over as there has been since, at most a day. drawn: so many pairs have points as well."""
     length = min(max(now - cut_over, timedelta(minutes=5)), LONGEST)
     since, until = cut_over - length, min(now, cut_over + length)
     order = {name: place for place, name in enumerate(METRICS)}
     rows = Series.objects.filter(target=target, metric__in=METRICS).order_by("labels_key")
     wanted = sorted((row for row in rows if is_wanted(target, row)), key=lambda row: order[row.metric])[:_MOST]
     figures = _figures(wanted, since, cut_over, until, now)
+    measured = [row for row in wanted if (row.pk, False) in figures or (row.pk, True) in figures]
+    earlier = drawing.points_of(measured[:drawn], since, cut_over, most=_POINTS)
+    later = drawing.points_of(measured[:drawn], cut_over, until, most=_POINTS)
     pairs = []
-    earlier = drawing.points_of(wanted, since, cut_over, most=120) if with_points else {}
-    later = drawing.points_of(wanted, cut_over, until, most=120) if with_points else {}
-    for row in wanted:
-        before, after = (_side(row, figures.get((row.pk, late))) for late in (False, True))
-        if with_points:
-            before, after = replace(before, points=earlier[row.pk]), replace(after, points=later[row.pk])
-        if before.mean is not None or after.mean is not None:
-            pairs.append(Pair(row, series_title(row.metric, row.labels), before, after, _change(before, after)))
+    for row in measured:
+        before = _side(row, figures.get((row.pk, False)), earlier.get(row.pk, []))
+        after = _side(row, figures.get((row.pk, True)), later.get(row.pk, []))
+        pairs.append(Pair(row, series_title(row.metric, row.labels), before, after, _change(before, after)))
     return Comparison(since, cut_over, until, pairs)
 
 
@@ -116,11 +116,11 @@ def _sums(
     }
 
 
-def _side(series: Series, figures: tuple[float, float] | None) -> Side:
+def _side(series: Series, figures: tuple[float, float] | None, points: list[samples.Point]) -> Side:
     if figures is None:
-        return Side("–", "–", None, [])
+        return Side("–", "–", None, points)
     mean, peak = figures
-    return Side(value_text(series.metric, mean), value_text(series.metric, peak), mean, [])
+    return Side(value_text(series.metric, mean), value_text(series.metric, peak), mean, points)
 
 
 def _change(before: Side, after: Side) -> float | None:

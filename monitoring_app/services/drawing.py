@@ -25,13 +25,18 @@ KEPT: Final = {
 }
 
 
-# Seconds since 1970 of a row; whole ones where the database is SQLite, which keeps times as text in UTC.
-_EPOCH: Final = {"postgresql": "extract(epoch FROM at)", "sqlite": "CAST(strftime('%%s', at) AS INTEGER)"}
+# The share of the time that a row lies in. SQLite keeps times as text in UTC, and reads a Julian day off it fastest:
+# exact to 0.04 ms, so that half a millisecond is put on top, or a row at a share's begin might be in the one before.
+_SHARE: Final = {
+    "postgresql": "CAST(floor((extract(epoch FROM at) - %s) / %s) AS integer)",
+    "sqlite": "CAST((julianday(at) - (2440587.5 + (%s - 0.0005) / 86400.0)) * (86400.0 / %s) AS integer)",
+}
+# min and max of the text are those of the times; to read a number off each row for them would double the work.
 _JOINED: Final = """
-SELECT series_id, min({epoch}), max({epoch}), min(minimum), sum(average * n) / sum(n), max(maximum), sum(n), sum(events)
+SELECT series_id, min(at), max(at), min(minimum), sum(average * n) / sum(n), max(maximum), sum(n), sum(events)
   FROM monitoring_app_sample
  WHERE series_id IN ({series}) AND resolution = %s AND at >= %s AND at < %s
- GROUP BY series_id, CAST(floor(({epoch} - %s) / %s) AS integer)
+ GROUP BY series_id, {share}
  ORDER BY 1, 2
 """
 
@@ -63,28 +68,32 @@ def _collect(
     """Rows of a resolution from `begin` on, then what is not rolled up yet from finer ones."""
     if not series or begin >= until:
         return
-    ends: dict[int, float] = {}
+    ends: dict[int, Any] = {}
     for pk, first, last, low, average, high, count, events in _joined(series, resolution, begin, since, until, share):
-        at = max(since, datetime.fromtimestamp(float(first), UTC))
-        found[pk].append(Point(at, low, average, high, int(count), events))
-        ends[pk] = float(last)
+        found[pk].append(Point(max(since, _moment(first)), low, average, high, count, events))
+        ends[pk] = last
     if resolution == Resolution.RAW:
         return
     steps = list(Resolution)
     finer = Resolution(steps[steps.index(resolution) - 1])
     together: dict[datetime, list[int]] = {}
     for pk in series:
-        end = datetime.fromtimestamp(ends[pk], UTC) + timedelta(seconds=resolution.value) if pk in ends else begin
+        end = _moment(ends[pk]) + timedelta(seconds=resolution.value) if pk in ends else begin
         together.setdefault(end, []).append(pk)
     for end, some in together.items():
         _collect(found, some, finer, end, since, until, share)
+
+
+def _moment(stored: datetime | str) -> datetime:
+    """A time as the database's driver gives it: text without a zone from SQLite."""
+    return datetime.fromisoformat(stored).replace(tzinfo=UTC) if isinstance(stored, str) else stored
 
 
 def _joined(
     series: list[int], resolution: Resolution, begin: datetime, since: datetime, until: datetime, share: float
 ) -> list[tuple[Any, ...]]:
     """(series, first, last, least, mean, most, n, events) of each share in which there is something."""
-    sql = _JOINED.format(epoch=_EPOCH[connection.vendor], series=", ".join(["%s"] * len(series)))
+    sql = _JOINED.format(share=_SHARE[connection.vendor], series=", ".join(["%s"] * len(series)))
     times = [connection.ops.adapt_datetimefield_value(moment) for moment in (begin, until)]
     with connection.cursor() as cursor:
         cursor.execute(sql, [*series, int(resolution), *times, since.timestamp(), share])

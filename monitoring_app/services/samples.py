@@ -6,8 +6,9 @@ import hashlib
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -23,8 +24,7 @@ _ROWS_AT_ONCE = 500
 _FINER = (Resolution.RAW, Resolution.FIVE_MINUTES, Resolution.HOUR, Resolution.DAY)
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """`n` values from `at` on. minimum, average, maximum: in the metric's unit; equal where n is 1.
 
     events: of how many events (requests) they are made; None where that means nothing.
@@ -182,7 +182,7 @@ def _newer(series: Series, coarser: Resolution, since: datetime, until: datetime
 
 def _rows(series: Series, resolution: Resolution, since: datetime, until: datetime) -> list[Point]:
     found = Sample.objects.filter(series=series, resolution=resolution, at__gte=since, at__lt=until).order_by("at")
-    return [Point(*values) for values in found.values_list(*_FIELDS)]
+    return [Point._make(values) for values in found.values_list(*_FIELDS)]
 
 
 def floor(moment: datetime, seconds: int) -> datetime:

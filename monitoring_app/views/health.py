@@ -20,6 +20,7 @@ from monitoring_app.views.common import POLL_SECONDS, live_answer, page, person_
 
 DRAWN = 6  # targets with pictures; the others are a line each
 SHOWN = 100
+POINTS = 60  # of each picture: five-minute rows do, with a band for what lies between
 
 
 @page
@@ -64,7 +65,7 @@ def _context(request: HttpRequest) -> dict[str, Any]:
     person = person_of(request)
     watched = list(visible_targets(person)[:SHOWN])
     found = sorted(boards.boards_of(watched, now), key=_urgency)
-    strips = pictures.strips(found[:DRAWN], now, height=56)
+    strips = pictures.strips(found[:DRAWN], now, height=56, most=POINTS)
     others = list(Application.objects.visible_to(person).filter(watched=None)[:20])
     may, who = changeable(person, others), who_can_change_each(others)
     unwatched = [{"application": one, "may": one.pk in may, "who": who[one.pk]} for one in others]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
@@ -22,6 +24,7 @@ STRIP_HOURS = 3
 STRIP_POINTS = 120
 MOST = 150  # points of a line: as many as can be told apart in half a page's width
 TABLE_ROWS = 12
+_AT = attrgetter("at")
 _KINDS = ("spark", "second", "third", "fourth")
 
 
@@ -53,15 +56,17 @@ class Chart:
     is_empty: bool = False
 
 
-def strips(boards: Sequence[Board], now: datetime, *, height: int = 72) -> dict[int, list[StripRow]]:
-    """The strip of each board by its target, with the same queries for all."""
+def strips(
+    boards: Sequence[Board], now: datetime, *, height: int = 72, most: int = STRIP_POINTS
+) -> dict[int, list[StripRow]]:
+    """The strip of each board by its target, with the same queries for all; at most `most` points in each picture."""
     since = now - timedelta(hours=STRIP_HOURS)
     shown = [reading.series for board in boards for reading in board.limits if reading.series is not None]
-    found = drawing.points_of(shown, since, now, most=STRIP_POINTS)
+    found = drawing.points_of(shown, since, now, most=most)
     marks = marks_of([board.target for board in boards], since, now)
     return {
         board.target.pk: [
-            _strip_row(reading, found, marks.get(board.target.application_id, []), since, now, height)
+            _strip_row(reading, found, marks.get(board.target.application_id, []), since, now, height, most)
             for reading in board.limits
         ]
         for board in boards
@@ -166,15 +171,14 @@ def _strip_row(
     since: datetime,
     now: datetime,
     height: int,
+    most: int,
 ) -> StripRow:
     if reading.series is None:
         return StripRow(reading, mark_safe('<span class="strip-picture"></span>'), "")
     points = found.get(reading.series.pk, [])
     limits = [charts.Limit(reading.rule.threshold, reading.limit)] if reading.rule and reading.rule.enabled else []
     line = charts.Line(points, kind="over" if reading.state == "over" else "spark")
-    picture = charts.sparkline(
-        line, charts.span(since, now, most=STRIP_POINTS), limits=limits, marks=marks, height=height
-    )
+    picture = charts.sparkline(line, charts.span(since, now, most=most), limits=limits, marks=marks, height=height)
     peak = max((point.maximum for point in points), default=None)
     # Safe: charts escapes every text; all else in it are numbers and constants.
     return StripRow(reading, mark_safe(picture), value_text(reading.metric, peak) if peak is not None else "")
@@ -208,11 +212,12 @@ def _time_words(length: timedelta) -> charts.SayTime:
 
 def _table(metric: str, lines: Sequence[charts.Line], since: datetime, until: datetime) -> ChartTable:
     step = (until - since) / TABLE_ROWS
+    begins = [since + place * step for place in range(TABLE_ROWS + 1)]
     rows = []
+    cuts = [[bisect_left(line.points, begin, key=_AT) for begin in begins] for line in lines]
     for place in range(TABLE_ROWS):
-        begin, end = since + place * step, since + (place + 1) * step
-        cells = [_cell(metric, [p for p in line.points if begin <= p.at < end]) for line in lines]
-        rows.append((moment_text(begin), cells))
+        cells = [_cell(metric, line.points[cut[place] : cut[place + 1]]) for line, cut in zip(lines, cuts, strict=True)]
+        rows.append((moment_text(begins[place]), cells))
     return ChartTable([line.name for line in lines], rows)
 
 

@@ -52,10 +52,11 @@ SIDE_BY_SIDE = 6
 def show(request: HttpRequest, name: str) -> HttpResponse:
     target = target_of(request, name)
     now = timezone.now()
+    live_part = _live_context(request, target, now)
     context = {
-        **_live_context(request, target, now),
+        **live_part,
         **_charts(target, request.GET.get("range", ""), request.GET.get("metric", ""), now),
-        **_sides(target, now, drawn="sides" in request.GET),
+        **_sides(target, live_part["cut_over"], now, drawn="sides" in request.GET),
     }
     return render_page(request, "monitoring/target.html", context)
 
@@ -111,12 +112,11 @@ def _charts(target: Target, wanted: str, metric: str, now: datetime) -> dict[str
     }
 
 
-def _sides(target: Target, now: datetime, *, drawn: bool) -> dict[str, Any]:
+def _sides(target: Target, cut_over: datetime | None, now: datetime, *, drawn: bool) -> dict[str, Any]:
     """As long before as after the cut-over; drawn, where asked for: each pair in two charts of one scale."""
-    cut_over = cut_over_of(target.application)
     if cut_over is None:
         return {"comparison": None}
-    found = comparing.compare(target, cut_over, now, with_points=drawn)
+    found = comparing.compare(target, cut_over, now, drawn=SIDE_BY_SIDE if drawn else 0)
     return {
         "comparison": found,
         "sides": [_two_charts(pair, found) for pair in found.pairs[:SIDE_BY_SIDE]] if drawn else [],

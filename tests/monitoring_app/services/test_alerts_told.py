@@ -440,7 +440,9 @@ def test_an_application_that_fails_after_a_planned_stop_is_told_of_by_what_came_
     assert Alert.objects.get().peak == pytest.approx(20.0)
 
 
-@pytest.mark.parametrize(("well", "told"), [(True, []), (False, ["[CRITICAL] yukyu: An endpoint does not answer (health)"])])
+@pytest.mark.parametrize(
+    ("well", "told"), [(True, []), (False, ["[CRITICAL] yukyu: An endpoint does not answer (health)"])]
+)
 def test_what_fired_in_a_planned_stop_is_told_only_when_it_lasts_beyond_it(
     target: Target, ana: User, box: Postbox, well: bool, told: list[str]
 ) -> None:

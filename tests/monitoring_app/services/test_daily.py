@@ -192,6 +192,20 @@ def test_the_frozen_file_is_read_without_a_trace(target: Target, rows: Any, fold
     assert (sorted(path.name for path in folder.iterdir()), (folder / "yukyu.db").read_bytes()) == before
 
 
+def test_tables_that_a_live_crossing_keeps_in_the_file_are_none_of_the_applications(
+    target: Target, rows: Any, folder: Path
+) -> None:
+    file = folder / "yukyu.db"
+    times = file.stat().st_atime, file.stat().st_mtime
+    with closing(sqlite3.connect(file)) as left:
+        left.execute("CREATE TABLE causeway_changes (position INTEGER)")
+        left.execute("INSERT INTO causeway_changes VALUES (1)")
+        left.commit()
+    os.utime(file, times)
+    found = verified(target)["rows"]
+    assert found["outcome"] == "fine" and "2 tables" in found["said"], found
+
+
 @pytest.mark.parametrize("change", [{"frozen_copy": ""}, {"frozen_copy": "/etc/passwd"}])
 def test_without_a_file_that_may_be_read_the_counts_are_unknown_and_say_why(
     target: Target, rows: Any, change: dict[str, str]

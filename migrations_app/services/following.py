@@ -183,7 +183,9 @@ def _slice(row: Replication, control: Control) -> Seen:
 
 def _forward(row: Replication, pair: Pair, busy: int, control: Control, fields: dict[str, Any]) -> Seen:
     applied = 0
-    with Follower(pair, control=control, busy_timeout_ms=busy, waits=False) as follower:
+    # Once a way back was learned, what couldn't return by it doesn't go: the freeze only looks at what comes last.
+    forms = forms_from_document(row.inverse_forms, pair.plan) if row.inverse_forms else None
+    with Follower(pair, control=control, busy_timeout_ms=busy, forms=forms, waits=False) as follower:
         for _ in _while_there_is_time(control):
             done = follower.catch_up()
             applied += done.rows + done.deletes

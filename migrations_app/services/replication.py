@@ -127,7 +127,7 @@ def _captured(run: MigrationRun, step: RunStep, now: datetime) -> None:
     identity = step.evidence["identity"]
     row = Replication.objects.filter(application=run.application).first()
     if row is not None and row.identity == identity and row.is_live:
-        _change(row, now, run=run, plan=run.plan)
+        _change(row, now, run=run, plan=run.plan, inverse_forms={})
         return
     values: dict[str, Any] = {
         "plan": run.plan,
@@ -210,6 +210,7 @@ def _fell_back(run: MigrationRun, step: RunStep, now: datetime) -> None:
         window_open=False,
         window_since=None,
         window_reason="",
+        inverse_forms={},  # the next crossing learns them anew; until then no value needs a way back
         queue_rows=None,
         trend=[],
         **_NO_ERROR,
@@ -218,8 +219,11 @@ def _fell_back(run: MigrationRun, step: RunStep, now: datetime) -> None:
 
 
 def _kept_or_ended(run: MigrationRun, step: RunStep, now: datetime) -> None:
+    row = Replication.objects.filter(application=run.application).first()
     if step.evidence.get("ended"):
-        ended(row=Replication.objects.filter(application=run.application).first(), by="system", now=now)
+        ended(row=row, by="system", now=now)
+    elif row is not None:
+        _change(row, now, inverse_forms={})
 
 
 def _completed(run: MigrationRun, step: RunStep, now: datetime) -> None:

@@ -58,6 +58,21 @@ def test_a_slice_applies_what_was_written_and_says_so_to_pages_and_monitoring(wo
     assert Series.objects.get(metric="crossing_follows").last_value == 1
 
 
+def test_a_value_that_could_not_return_is_stopped_once_the_way_back_was_learned(world: World) -> None:
+    """The freeze looks at the last changes only: this one would be on PostgreSQL by then."""
+    run = following_world(world)
+    forms = replication_of(world).inverse_forms
+    forms["tables"]["items"]["name"] = "text_or_number"  # as of a column that held no number as text
+    Replication.objects.update(inverse_forms=forms)
+    write_sqlite(world.application, "INSERT INTO items (name) VALUES ('5')")
+    seen = follow_once(world)
+    assert (seen.state, seen.error_code) == ("broken", "NO_WAY_BACK_FOR_VALUE")
+    assert world.fresh(run).held_reason
+    write_sqlite(world.application, "UPDATE items SET name = 'five' WHERE name = '5'")
+    assert follow_once(world).state == "following"
+    assert "five" in [name for _, name in read_target(world, ITEMS)]
+
+
 def test_only_one_works_and_a_ring_goes_only_to_what_is_free(world: World) -> None:
     following_world(world)
     Replication.objects.update(lease_expires_at=timezone.now() + timedelta(seconds=10), lease_holder="another")

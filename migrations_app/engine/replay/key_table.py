@@ -23,8 +23,8 @@ _NAME = "causeway_keys"
 _TABLE = f"pg_temp.{_NAME}"
 _ANALYZED = 1000  # keys from which on PostgreSQL is told how many there are
 _FETCH = 10_000
-# Each table with its columns' types (without a length, which would cut; of a domain the type beneath it, since its rules
-# would refuse to look for a key that no row has), and with its columns under unique indexes.
+# Each table with its columns' types (without a length, which would cut; of a domain the type beneath, since its
+# rules would refuse to look for a key that no row has), and with its columns under unique indexes.
 _TYPES = """
 WITH RECURSIVE typed (relname, attname, type) AS (
     SELECT c.relname::text, a.attname::text, a.atttypid

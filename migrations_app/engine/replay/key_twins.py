@@ -7,13 +7,15 @@ dirty, too: a twin's row stays where the key itself is gone; where both are ther
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import product
 
 from migrations_app.engine.conversions import conversion_times as times
 from migrations_app.engine.conversions.conversion_base import Undo, Unfit
 from migrations_app.engine.conversions.conversions import conversion
-from migrations_app.engine.conversions.inverse_forms import Candidates, candidates, column_affinity, undo_of, words_form
+from migrations_app.engine.conversions.inverse_forms import candidates, column_affinity, undo_of, words_form
 from migrations_app.engine.conversions.inverse_values import same_cell
 from migrations_app.engine.plan import ColumnPlan
 from migrations_app.engine.source.cells import Cell, Row
@@ -25,7 +27,7 @@ _BOOLEANS = (
     words_form(1.0, 0.0),
     *(words_form(case(true), case(false)) for true, false in _WORDS for case in _CASES),
 )
-_MOMENTS = tuple("-".join(form) for form in product(times.SEPARATORS, (*times.FRACTIONS, "0"), times.ZONES))
+_CLOCKS = tuple(f"space-{fraction}-" for fraction in (*times.FRACTIONS, "0"))
 
 
 class Spellings:
@@ -43,35 +45,41 @@ class Spellings:
     def of(self, key: Row) -> list[list[Cell]]:
         """For each column the cells that convert to the same text, its own first. Raises Unfit."""
         return [
-            _spelled(cell, convert(cell), undoing) if undoing else [cell]
-            for cell, convert, undoing in zip(key, self._converters, self._undo, strict=True)
+            _different([cell, *undo(convert(cell) or "")]) if undo else [cell]
+            for cell, convert, undo in zip(key, self._converters, self._undo, strict=True)
         ]
 
 
-def _undoing(column: ColumnPlan) -> tuple[Undo, ...]:
-    """What may give a cell back; () where a text has one spelling."""
+def _undoing(column: ColumnPlan) -> Callable[[str], list[Cell]] | None:
+    """What gives the cells of a text; None where it has one."""
     known = candidates(column, column_affinity(column.declared_type, strict=True))  # ANY elsewhere: a few too many
     if known.known:
-        return ()
-    return tuple(undo_of(column, form) for form in _forms(column, known))
+        return None
+    if column.conversion.partition(":")[0] in ("timestamp", "timestamptz"):
+        return _moments
+    forms = known.forms if known.derived is None else _CLOCKS
+    each = [undo_of(column, form) for form in (_BOOLEANS if column.conversion == "boolean_words" else forms)]
+    return partial(_undone, each)
 
 
-def _forms(column: ColumnPlan, known: Candidates) -> tuple[str, ...]:
-    if column.conversion == "boolean_words":
-        return _BOOLEANS
-    return known.forms if known.derived is None else _MOMENTS
-
-
-def _spelled(cell: Cell, text: str | None, undoing: Sequence[Undo]) -> list[Cell]:
-    found = [cell]
-    for undo in undoing:
-        try:
-            other = undo(text or "")
-        except Unfit:
-            continue
-        if not any(same_cell(other, each) for each in found):
-            found.append(other)
+def _undone(each: Sequence[Undo], text: str) -> list[Cell]:
+    found = []
+    for undo in each:
+        with contextlib.suppress(Unfit):  # a text that isn't spelled so
+            found.append(undo(text))
     return found
+
+
+def _moments(text: str) -> list[Cell]:
+    """By hand: forty forms, each of which would read the text anew, are too slow for a long log."""
+    whole, _, fraction = text.removesuffix("+00").partition(".")
+    fractions = {fraction, fraction.ljust(3, "0"), fraction.ljust(6, "0")}
+    tails = [f".{digits}{zone}" if digits else zone for digits in fractions for zone in times.ZONES]
+    return [whole.replace(" ", sign) + tail for sign in times.SEPARATORS.values() for tail in tails]
+
+
+def _different(cells: Sequence[Cell]) -> list[Cell]:
+    return list({(type(cell), repr(cell)): cell for cell in cells}.values())
 
 
 def same_key(one: Row, other: Row) -> bool:

@@ -32,8 +32,8 @@ MEND = [
     {
         "code": "ONLINE_NO_APPLIER_RIGHT",
         "message": "The target's role may not apply rows without firing the application's own triggers and foreign "
-        "keys: the preflight refuses that. An administrator gives the right: GRANT SET ON PARAMETER "
-        'session_replication_role TO "choubo";',
+        "keys: the preflight refuses that. An administrator gives the right:",
+        "line": 'GRANT SET ON PARAMETER session_replication_role TO "choubo";',
     },
 ]
 NOTES = [

@@ -67,7 +67,7 @@ def _right(application: Application, move: MovePlan) -> list[dict[str, str]]:
         else "The target's role may not set session_replication_role: foreign keys are put in place only once every "
         "row is there. An administrator could give the right:"
     )
-    return [_note("ONLINE_NO_APPLIER_RIGHT", f"{said} {right.grant}")]
+    return [{**_note("ONLINE_NO_APPLIER_RIGHT", said), "line": right.grant}]
 
 
 def _entry(row: Finding, hint: str = "") -> dict[str, str]:

@@ -11,13 +11,14 @@ from migrations_app.models import MigrationPlan
 
 @dataclass(frozen=True)
 class Obstacle:
-    """One reason why a plan can't cross online. hint: the way out."""
+    """One reason why a plan can't cross online, or a thing to know. hint: the way out; line: to be copied as it is."""
 
     code: str
     message: str
     hint: str
     table: str = ""
     column: str = ""
+    line: str = ""
 
     @property
     def place(self) -> str:
@@ -65,7 +66,7 @@ def _entries(plan: MigrationPlan, name: str) -> tuple[Obstacle, ...]:
 
 
 def _obstacle(row: Mapping[str, Any]) -> Obstacle:
-    return Obstacle(*(str(row.get(name, "")) for name in ("code", "message", "hint", "table", "column")))
+    return Obstacle(*(str(row.get(name, "")) for name in ("code", "message", "hint", "table", "column", "line")))
 
 
 _BY_A_PERSON = Obstacle(

@@ -59,7 +59,7 @@ def test_a_plan_tells_which_columns_have_no_way_back_and_which_come_back_in_anot
     [mend] = look.mend
     role = world.target.split("//")[1].split(":")[0]
     assert mend.code == "ONLINE_NO_APPLIER_RIGHT"
-    assert "GRANT SET ON PARAMETER session_replication_role TO" in mend.message and role in mend.message
+    assert "GRANT SET ON PARAMETER session_replication_role TO" in mend.line and role in mend.line
 
 
 def test_a_plan_tells_what_could_be_mended_and_leaves_the_strategy_open(world: World) -> None:

@@ -39,10 +39,18 @@ class NewPlanForm(Styled, forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
     soak_minutes = forms.IntegerField(
-        label="Watched after the switch, minutes", min_value=0, max_value=43_200, initial=60
+        label="Watched after the switch, minutes",
+        min_value=0,
+        max_value=43_200,
+        initial=60,
+        help_text="Then gate 4 asks for the sign-off.",
     )
     endpoint_limit_ms = forms.IntegerField(
-        label="Limit of an endpoint's answer, ms", min_value=1, max_value=60_000, initial=500
+        label="Limit of an endpoint's answer, ms",
+        min_value=1,
+        max_value=60_000,
+        initial=500,
+        help_text="95 of 100 answers must be there by then.",
     )
     baseline_limit_percent = _number(
         "baseline_limit_percent",

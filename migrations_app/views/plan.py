@@ -79,7 +79,7 @@ def new(request: HttpRequest, name: str) -> HttpResponse:
             refusal, status = refused, refused.status
     elif request.method == "POST":
         status = 400
-    context = {"place": "applications", "application": application, "form": form, "refusal": refusal}
+    context = {"place": "applications", "application": application, "form": form, "last": last, "refusal": refusal}
     return render_page(request, "runs/plan_new.html", context, status=status)
 
 

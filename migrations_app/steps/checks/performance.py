@@ -20,7 +20,10 @@ from migrations_app.steps.checks.judging import Judged, judge
 
 # After the load, until the application's connections are at rest again.
 REST_SECONDS = 15.0
-_SLOWER = "Look for missing indexes, run ANALYZE, or raise the limit in a new revision; then resume, or roll back."
+_SLOWER = (
+    "If the machine was busy, resume: it is timed again. Else look for missing indexes, run ANALYZE, and resume; or "
+    "roll back, and raise the limit in a new revision of the plan: this run keeps its own."
+)
 _REFUSED = "Look at the application's log, and for a pool that is too small; then resume, or roll back."
 
 

@@ -18,7 +18,7 @@ from migrations_app.engine.capture.pair import Pair
 from migrations_app.engine.capture.writing import open_for_writing
 from migrations_app.engine.control import Control
 from migrations_app.engine.conversions.inverse import InverseForms
-from migrations_app.engine.errors import EngineError, Failed
+from migrations_app.engine.errors import Cancelled, EngineError, Failed
 from migrations_app.engine.load.existing import loaded_tables
 from migrations_app.engine.load.sequences import find_sequences
 from migrations_app.engine.online.calm import Calm
@@ -162,6 +162,9 @@ class _FallBack:
                 continue
             except EngineError as error:
                 self._roll_back(connection)
+                if isinstance(error, Cancelled):  # a COPY that the statement's timeout ended says so, too
+                    self.control.checkpoint()
+                    raise self._gave_up() from None
                 if error.code not in MET:
                     raise
                 self.returner.flow()

@@ -42,9 +42,9 @@ def held(pair: Pair) -> Held:
 UNTYPED = "CREATE TABLE t (k PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'a'), ('x', 'b'), (0.0, 'c')"
 
 
-@pytest.fixture
-def untyped(tmp_path: Path, applier_url: TargetUrl) -> Pair:
-    return follow(build(tmp_path / "a.db", UNTYPED), applier_url)
+@pytest.fixture(params=["UTF-8", "UTF-16le"])
+def untyped(tmp_path: Path, applier_url: TargetUrl, request: pytest.FixtureRequest) -> Pair:
+    return follow(build(tmp_path / "a.db", f"PRAGMA encoding='{request.param}'; {UNTYPED}"), applier_url)
 
 
 def test_a_row_stays_when_its_twin_came_and_went_between_two_reads(untyped: Pair) -> None:

@@ -84,7 +84,7 @@ def test_a_key_that_a_domain_refuses_is_told_with_its_place_and_is_no_matter_onc
     script = "CREATE TABLE t (k TEXT PRIMARY KEY NOT NULL, v TEXT); INSERT INTO t VALUES ('a', '1')"
     pair = follow(build(tmp_path / "a.db", script), applier_url, MODE_EXISTING)
     write(pair, "INSERT INTO t VALUES ('B', '2')")
-    with pytest.raises(Failed, match="t.k in row") as error:
+    with pytest.raises(Failed, match=r"t\.k in row") as error:
         catch_up(pair)
     assert error.value.code == "VALUE_REFUSED"
     write(pair, "UPDATE t SET k = 'b' WHERE k = 'B'")

@@ -93,7 +93,7 @@ class Back:
         # MIXED_STORAGE answered with `text`
         self.as_text = column.conversion == "text" and any(finding.choice == "text" for finding in findings)
         is_json = column.declared_type.upper() in ("JSON", "JSONB")
-        self.holds_numbers = is_json or any(map(_tells_of_numbers, findings))
+        self.holds_numbers = is_json or any(_tells_of_numbers(finding, column.reason) for finding in findings)
         self.codec = _CODECS[encoding]
         self.affinity = affinity
         self.word, _, self.argument = column.conversion.partition(":")
@@ -239,10 +239,12 @@ class Back:
         return kind == {"int8_strict": "integer", "double": "real", "bytea": "blob"}.get(self.word)
 
 
-def _tells_of_numbers(finding: Finding) -> bool:
-    """Whether a finding of a text column says that numbers occur in it."""
+def _tells_of_numbers(finding: Finding, reason: str) -> bool:
+    """Whether a finding of a text column, or the plan's reason for its type, says that numbers occur in it."""
     if finding.code in ("INVALID_TEXT", "NUL_IN_TEXT"):
         return "bytea" not in finding.choices
+    if finding.code == "TYPE_FOLLOWS_VALUES" and " occur:" in reason:
+        return "integers" in reason or "reals" in reason
     return finding.code in ("TYPE_FOLLOWS_VALUES", "MIXED_STORAGE")
 
 

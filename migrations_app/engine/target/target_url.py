@@ -19,6 +19,8 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 PARAMETERS = ("sslmode", "sslrootcert", "connect_timeout")
 DEFAULT_PORT = 5432
 DEFAULT_CONNECT_TIMEOUT = 10  # seconds
+# A server behind a network that went silent is given up after about a minute; the system's own default is two hours.
+_KEEPALIVE: dict[str, str | int] = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 SHAPE = "Write it as postgresql://user:password@host:port/database."
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
@@ -68,6 +70,7 @@ class TargetUrl:
             "connect_timeout": self.connect_timeout,
             "options": "",
             "passfile": "/dev/null",
+            **_KEEPALIVE,
         }
         if self.sslrootcert:
             arguments["sslrootcert"] = self.sslrootcert

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -56,6 +59,18 @@ def refused(url: TargetUrl, **options: str) -> Refused:
         inspect_target(url, **options)
     assert url.password not in str(caught.value)
     return caught.value
+
+
+def test_a_connection_notices_by_itself_that_the_network_went_silent(url: TargetUrl) -> None:
+    with (
+        closing(connect(url, application_name="causeway:test")) as connection,
+        socket.socket(fileno=os.dup(connection.fileno())) as own,
+    ):
+        assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+        between = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+        count = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT)
+    assert idle + between * count <= 60
 
 
 def test_a_wrong_password_is_told_from_a_missing_database_and_a_dead_port(url: TargetUrl) -> None:

@@ -68,7 +68,7 @@ def test_a_last_safe_moment_to_come_is_told_with_the_time_that_is_left(
     as_: SignIn, who: make.People, loading: MigrationRun
 ) -> None:
     _window_ends(loading, minutes=300)
-    assert re.search(r"Last safe moment .{5,12}, in 4 h", _text(as_(who.viewer), loading))
+    assert re.search(r"Last safe moment (\d+ \w+ )?[\d:]+ ?, in 4 h \d+ min", _text(as_(who.viewer), loading))
 
 
 def test_a_last_safe_moment_that_has_passed_is_said_so(as_: SignIn, who: make.People, loading: MigrationRun) -> None:

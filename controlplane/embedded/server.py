@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -14,7 +15,7 @@ from controlplane.embedded.process import TetheredProcess, tail
 _ATTEMPTS = 3  # a free port may be taken before the server binds it
 
 
-class EmbeddedServer:
+class EmbeddedServer(ABC):
     """A server with its data under `state_dir`; the same folder gives the same data, port and password.
 
     Subclasses make what it needs and launch it. `word` begins the codes of its errors, `title` their sentences.
@@ -88,17 +89,17 @@ class EmbeddedServer:
     def __exit__(self, *exc: object) -> None:
         self.stop()
 
+    @abstractmethod
     def _prepare(self) -> None:
         """What must be there before the first launch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _tethered(self) -> TetheredProcess:
         """The server's process, launched on the port."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _wait_until_it_answers(self, process: TetheredProcess) -> bool:
         """False when it ended, or time ran out. Raises EmbeddedError (….foreign) if another one answers."""
-        raise NotImplementedError
 
     def _launch(self) -> bool:
         """One try; False when the port was taken in between or the server ended."""
